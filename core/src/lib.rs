@@ -1,0 +1,20 @@
+//! What is under test: the parsing that every vhost-user back-end has to get right.
+//!
+//! A back-end reads bytes that somebody hostile wrote. This crate turns such bytes into values,
+//! or into an error that names the broken rule, and does nothing else: it does no I/O, allocates
+//! nothing per message, and holds no `unsafe` code.
+//!
+//! * [`vhost_user`]: the messages of the unix socket, and the framer that cuts them out of a
+//!   byte stream with their file descriptors.
+//! * [`wire`]: the cursor and the sink that the codecs read from and write to.
+//! * [`rule`]: the numbered requirements of `spec/` that the errors refer to.
+//!
+//! Every error is made of numbers, compares with `==`, and has `fn rule()`, the requirement of
+//! `spec/` that the input broke.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod rule;
+pub mod vhost_user;
+pub mod wire;
