@@ -1,0 +1,38 @@
+//! Reference models: what the specification says about an input, said a second time.
+//!
+//! A model is written from `spec/` alone. It uses plain numbers and slices, may be slow, and is
+//! dumber than the code under test, whose package it cannot see. Where both agree on an input
+//! the harness believes them; where they do not, a person reads the specification.
+
+#![forbid(unsafe_code)]
+
+pub mod vhost_user;
+
+use std::fmt;
+
+/// The requirement that an input breaks, by its number in `spec/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Id {
+    /// `VU-nnn` of `spec/vhost-user.md`.
+    Vu(u16),
+    /// `DC-nnn` of `spec/decisions.md`.
+    Dc(u16),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vu(number) => write!(f, "VU-{number:03}"),
+            Self::Dc(number) => write!(f, "DC-{number:03}"),
+        }
+    }
+}
+
+/// What the specification says about an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<T> {
+    /// It is legal, and this is what it means.
+    Accept(T),
+    /// It breaks this requirement before any other.
+    Reject(Id),
+}
