@@ -1,0 +1,7 @@
+//! Broken implementations: for every oracle, code with the mistake that it has to see.
+//!
+//! Each stands for a class of historic bugs. `tests/broken.rs` runs the committed corpus through
+//! each of them and demands that the named oracle speaks.
+
+pub mod codec;
+pub mod framing;

@@ -1,0 +1,43 @@
+//! What the message targets test: a decoder with its encoder.
+
+use vhost_fuzz_core::vhost_user::{DecodeError, EncodeError, Kind, Layout, Message};
+
+/// A message codec: ours, or a broken one.
+pub trait Codec {
+    /// As [`Message::decode`].
+    ///
+    /// # Errors
+    /// As [`Message::decode`].
+    fn decode<'a>(
+        &self,
+        kind: Kind,
+        layout: Layout,
+        bytes: &'a [u8],
+        fds: usize,
+    ) -> Result<Message<'a>, DecodeError>;
+
+    /// As [`Message::encode`].
+    ///
+    /// # Errors
+    /// As [`Message::encode`].
+    fn encode(&self, message: &Message<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
+        message.encode(out)
+    }
+}
+
+/// The codec of the core.
+#[derive(Clone, Copy, Debug)]
+pub struct Core;
+
+impl Codec for Core {
+    #[inline]
+    fn decode<'a>(
+        &self,
+        kind: Kind,
+        layout: Layout,
+        bytes: &'a [u8],
+        fds: usize,
+    ) -> Result<Message<'a>, DecodeError> {
+        Message::decode(kind, layout, bytes, fds)
+    }
+}

@@ -1,0 +1,106 @@
+//! Counts descriptors: every one that goes into the code under test is delivered once or closed
+//! once.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What became of the descriptors of one input.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    closed: Rc<RefCell<Vec<u32>>>,
+}
+
+/// Stands for an open descriptor; dropping it closes it.
+#[derive(Debug)]
+pub struct Token {
+    number: u32,
+    ledger: Ledger,
+}
+
+impl Ledger {
+    /// Opens a descriptor.
+    #[must_use]
+    pub fn open(&self) -> Token {
+        let mut closed = self.closed.borrow_mut();
+        let number = u32::try_from(closed.len()).unwrap_or(u32::MAX);
+        closed.push(0);
+        Token { number, ledger: self.clone() }
+    }
+
+    /// Every descriptor that was opened has been closed exactly once.
+    ///
+    /// # Panics
+    /// When one was not, or was twice.
+    pub fn settle(&self) {
+        for (number, closed) in self.closed.borrow().iter().enumerate() {
+            match closed {
+                1 => {}
+                0 => panic!("fd ledger: descriptor {number} was never closed"),
+                times => panic!("fd ledger: descriptor {number} was closed {times} times"),
+            }
+        }
+    }
+
+    /// How many descriptors are open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.closed.borrow().iter().filter(|closed| **closed == 0).count()
+    }
+}
+
+impl Token {
+    /// The number of the descriptor, in the order of opening.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// A second owner of the same descriptor, which is what broken code makes.
+    #[must_use]
+    pub fn alias(&self) -> Self {
+        Self { number: self.number, ledger: self.ledger.clone() }
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        let mut closed = self.ledger.closed.borrow_mut();
+        if let Some(times) = closed.get_mut(self.number as usize) {
+            *times += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_that_is_closed_once_settles() {
+        let ledger = Ledger::default();
+        let token = ledger.open();
+        assert_eq!((token.number(), ledger.open_count()), (0, 1));
+        drop(token);
+        assert_eq!(ledger.open_count(), 0);
+        ledger.settle();
+    }
+
+    #[test]
+    #[should_panic(expected = "fd ledger: descriptor 1 was never closed")]
+    fn a_descriptor_that_is_forgotten_does_not() {
+        let ledger = Ledger::default();
+        drop(ledger.open());
+        std::mem::forget(ledger.open());
+        ledger.settle();
+    }
+
+    #[test]
+    #[should_panic(expected = "fd ledger: descriptor 0 was closed 2 times")]
+    fn a_descriptor_with_two_owners_does_not() {
+        let ledger = Ledger::default();
+        let token = ledger.open();
+        drop(token.alias());
+        drop(token);
+        ledger.settle();
+    }
+}

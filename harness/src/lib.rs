@@ -1,0 +1,28 @@
+//! The other side and the judges: target bodies, scripts, oracles and broken implementations.
+//!
+//! A [`target`] takes the bytes of one input and panics when an [`oracle`] finds a fault.
+//! libFuzzer, property tests and the replay of the corpus are three callers of the same function.
+//! For every oracle there is an implementation in [`broken`] that it must catch, because a check
+//! that cannot fail is worth nothing.
+//!
+//! Messages of this crate's panics start with the name of the oracle, so that a test can demand
+//! that the right one spoke.
+
+#![forbid(unsafe_code)]
+
+pub mod broken;
+pub mod codec;
+pub mod context;
+pub mod corpus;
+pub mod dictionary;
+pub mod evidence;
+pub mod fields;
+pub mod framing;
+pub mod ledger;
+pub mod mutate;
+pub mod oracle;
+pub mod report;
+pub mod run;
+pub mod script;
+pub mod seeds;
+pub mod target;

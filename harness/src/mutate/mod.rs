@@ -1,0 +1,32 @@
+//! Structure-aware mutation: the bytes of an input change by what they mean.
+//!
+//! The harness never links libFuzzer: its byte mutator comes in as a closure. About one time in
+//! eight it is used alone, so that nothing stays out of reach.
+
+mod message;
+mod script;
+
+pub use message::{crossover as splice_messages, mutate as message};
+pub use script::{crossover as splice_scripts, mutate as script};
+
+/// The engine's own mutator: changes the first `usize` bytes of a buffer and returns how many
+/// there are now.
+pub type ByteMutator<'a> = &'a mut dyn FnMut(&mut [u8], usize) -> usize;
+
+/// Copies as much of `new` as fits to the front of `data`; returns how much that was.
+fn put(data: &mut [u8], max_size: usize, new: &[u8]) -> usize {
+    let len = new.len().min(max_size).min(data.len());
+    data[..len].copy_from_slice(&new[..len]);
+    len
+}
+
+/// Whether this turn belongs to the engine's own mutator.
+fn is_bytes_turn(rng: &mut fastrand::Rng) -> bool {
+    rng.u8(..8) == 0
+}
+
+/// Numbers at which something changes.
+fn boundary(rng: &mut fastrand::Rng) -> u64 {
+    use crate::seeds::{Random, Source};
+    Random(rng).next()
+}
