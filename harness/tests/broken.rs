@@ -1,0 +1,172 @@
+//! Every oracle catches the implementation that is broken for it, on the committed corpus and by
+//! its own name. A plain implementation without a mistake passes, so that it is the mistake that
+//! is caught.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use vhost_fuzz_harness::broken::{codec, framing};
+use vhost_fuzz_harness::codec::{Codec, Core};
+use vhost_fuzz_harness::corpus::{Seed, seeds};
+use vhost_fuzz_harness::framing::Framing;
+use vhost_fuzz_harness::target::{msg_decode, msg_stream};
+
+/// Runs the seeds of a target; returns the messages of the panics, each once.
+fn verdicts(target: &str, run: impl Fn(&[u8])) -> Vec<String> {
+    let mut verdicts = Vec::new();
+    for Seed { bytes, .. } in seeds(target).expect("a corpus") {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&bytes))) {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                .unwrap_or_default();
+            verdicts.push(text);
+        }
+    }
+    verdicts
+}
+
+/// Demands that the named oracle spoke at least once.
+#[track_caller]
+fn assert_caught(verdicts: &[String], oracle: &str) {
+    assert!(
+        verdicts.iter().any(|text| text.starts_with(&format!("{oracle}:"))),
+        "the {oracle} oracle did not speak; {} verdicts, the first is {:?}",
+        verdicts.len(),
+        verdicts.first()
+    );
+}
+
+#[track_caller]
+fn assert_codec_caught(codec: &impl Codec, oracle: &str) {
+    let run = |bytes: &[u8]| _ = msg_decode::check(codec, bytes);
+    assert_caught(&verdicts("msg_decode", run), oracle);
+}
+
+#[track_caller]
+fn assert_framing_caught<F: Framing>(oracle: &str) {
+    let run = |bytes: &[u8]| _ = msg_stream::check::<F>(bytes);
+    assert_caught(&verdicts("msg_stream", run), oracle);
+}
+
+#[test]
+fn the_codec_of_the_core_passes() {
+    let run = |bytes: &[u8]| _ = msg_decode::check(&Core, bytes);
+    assert_eq!(verdicts("msg_decode", run), [""; 0]);
+}
+
+#[test]
+fn a_swapped_field_is_caught_by_the_wire_check() {
+    assert_codec_caught(&codec::SwapsAField, "wire check");
+}
+
+#[test]
+fn a_cut_index_is_caught_by_the_wire_check() {
+    assert_codec_caught(&codec::CutsTheIndex, "wire check");
+}
+
+#[test]
+fn a_wrong_request_number_is_caught_by_the_wire_check() {
+    assert_codec_caught(&codec::MixesTwoRequests, "wire check");
+}
+
+#[test]
+fn uncounted_descriptors_are_caught_by_the_model() {
+    assert_codec_caught(&codec::IgnoresFds, "model");
+}
+
+#[test]
+fn a_refusal_by_another_rule_is_caught_by_the_model() {
+    assert_codec_caught(&codec::IgnoresTheVersion, "model");
+}
+
+#[test]
+fn a_refused_legal_message_is_caught_by_the_model() {
+    assert_codec_caught(&codec::RefusesPaddedTables, "model");
+}
+
+#[test]
+fn an_allocation_is_caught_by_the_budget() {
+    assert_codec_caught(&codec::Allocates, "budget");
+}
+
+#[test]
+fn lost_padding_is_caught_by_the_round_trip() {
+    assert_codec_caught(&codec::LosesPadding, "round trip");
+}
+
+#[test]
+fn stale_bytes_are_caught_by_the_round_trip() {
+    assert_codec_caught(&codec::SendsStaleBytes, "round trip");
+}
+
+#[test]
+fn a_plain_framer_without_a_mistake_passes() {
+    let run = |bytes: &[u8]| _ = msg_stream::check::<framing::Plain<framing::Nothing>>(bytes);
+    assert_eq!(verdicts("msg_stream", run), [""; 0]);
+}
+
+#[test]
+fn a_short_header_that_is_taken_for_a_whole_one_is_caught_by_the_segmentation() {
+    assert_framing_caught::<framing::Plain<framing::ShortHeaderIsWhole>>("segmentation");
+}
+
+#[test]
+fn a_payload_that_may_not_be_split_is_caught_by_the_segmentation() {
+    assert_framing_caught::<framing::Plain<framing::NoSplitPayload>>("segmentation");
+}
+
+#[test]
+fn descriptors_that_leak_on_error_are_caught_by_the_ledger() {
+    assert_framing_caught::<framing::Plain<framing::LeaksOnError>>("fd ledger");
+}
+
+#[test]
+fn a_descriptor_that_is_closed_twice_is_caught_by_the_ledger() {
+    assert_framing_caught::<framing::Plain<framing::ClosesTwice>>("fd ledger");
+}
+
+#[test]
+fn late_descriptors_that_are_taken_are_caught_by_the_model() {
+    assert_framing_caught::<framing::Plain<framing::TakesLateFds>>("model");
+}
+
+#[test]
+fn truncation_that_is_ignored_is_caught_by_the_model() {
+    assert_framing_caught::<framing::Plain<framing::IgnoresTruncation>>("model");
+}
+
+#[test]
+fn descriptors_of_another_message_are_caught_by_the_model() {
+    assert_framing_caught::<framing::Plain<framing::DelaysFds>>("model");
+}
+
+#[test]
+fn a_size_without_a_limit_is_caught_by_the_model() {
+    assert_framing_caught::<framing::Plain<framing::NoLimit>>("model");
+}
+
+#[test]
+fn a_forgiven_end_is_caught_by_the_model() {
+    assert_framing_caught::<framing::Plain<framing::ForgivesEof>>("model");
+}
+
+#[test]
+fn an_allocation_of_the_announced_size_is_caught_by_the_budget() {
+    assert_framing_caught::<framing::Plain<framing::AllocatesTheSize>>("budget");
+}
+
+#[test]
+fn a_stall_is_caught_by_the_budget() {
+    assert_framing_caught::<framing::Plain<framing::StallsOnEmptyPayload>>("budget");
+}
+
+/// A panic is an oracle as well: what it prints has the test to paste.
+#[test]
+fn a_panic_in_a_target_prints_a_test() {
+    let panic = catch_unwind(|| {
+        vhost_fuzz_harness::run::input("msg_decode", &[1, 2, 3], |_| panic!("model: on purpose"));
+    });
+    let text = panic.expect_err("the body panics").downcast::<&str>().expect("a text");
+    assert_eq!(*text, "model: on purpose");
+}
