@@ -1,0 +1,117 @@
+//! What the models say about an input, in the words of the manifests.
+
+use anyhow::{Result, bail};
+use vhost_fuzz_harness::context::Context;
+use vhost_fuzz_harness::oracle::stream::LIMIT;
+use vhost_fuzz_harness::target::msg_stream::{self, Stream};
+use vhost_fuzz_harness::target::{TARGETS, Target};
+use vhost_fuzz_model::Verdict;
+use vhost_fuzz_model::vhost_user::{message, stream};
+
+/// What `expect` says of an input that breaks no rule.
+pub(super) const ACCEPT: &str = "accept";
+
+/// What came out of one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Judgement {
+    /// [`ACCEPT`], or the id of the rule that the input breaks first.
+    pub(super) verdict: String,
+    /// Kind, id and legality of each message that was cut out.
+    pub(super) messages: Vec<Judged>,
+}
+
+/// One message of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// What it is judged as.
+    pub(super) context: Context,
+    /// Its id; `None` when the header is cut.
+    pub(super) code: Option<u32>,
+    /// Whether it breaks no rule.
+    pub(super) is_legal: bool,
+}
+
+/// The target of a name.
+///
+/// # Errors
+/// When there is none; the message lists them.
+pub(super) fn target(name: &str) -> Result<&'static Target> {
+    match TARGETS.iter().find(|target| target.name == name) {
+        Some(target) => Ok(target),
+        None => {
+            let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+            bail!("there is no target `{name}`; expected one of {}", names.join(", "))
+        }
+    }
+}
+
+/// Judges an input of a target by the models alone, so that an input which makes the code panic
+/// can be judged too.
+///
+/// # Errors
+/// When the target has no model here.
+pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
+    match target {
+        "msg_decode" => Ok(judge_message(input)),
+        "msg_stream" => Ok(judge_script(input)),
+        _ => bail!("corpus/{target}: this target has no model; add one to xtask's judge.rs"),
+    }
+}
+
+fn judge_message(input: &[u8]) -> Judgement {
+    let (bytes, context) = Context::split(input);
+    let verdict = match message::judge(context.model(), bytes, context.fds) {
+        Verdict::Accept(_) => ACCEPT.to_owned(),
+        Verdict::Reject(rule) => rule.to_string(),
+    };
+    let judged = Judged { context, code: code(bytes), is_legal: verdict == ACCEPT };
+    Judgement { verdict, messages: vec![judged] }
+}
+
+fn judge_script(input: &[u8]) -> Judgement {
+    let mut judgement = Judgement { verdict: ACCEPT.to_owned(), messages: Vec::new() };
+    for stream in msg_stream::streams(input) {
+        let outcome = judge_stream(&stream);
+        if let Some(rule) = outcome.error
+            && judgement.verdict == ACCEPT
+        {
+            judgement.verdict = rule.to_string();
+        }
+        for (bytes, fds) in &outcome.messages {
+            let context = Context::plain(stream.kind, fds.len());
+            let verdict = message::judge(context.model(), bytes, fds.len());
+            let is_legal = matches!(verdict, Verdict::Accept(_));
+            judgement.messages.push(Judged { context, code: code(bytes), is_legal });
+        }
+    }
+    judgement
+}
+
+/// What the model takes out of one stream.
+pub(super) fn judge_stream(stream: &Stream) -> stream::Outcome {
+    stream::judge(Context::plain(stream.kind, 0).model(), LIMIT, &stream.segments)
+}
+
+/// The id at the front of a message.
+pub(super) fn code(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().map(|code| u32::from_ne_bytes(*code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_has_a_model() {
+        for target in TARGETS {
+            assert!(judge(target.name, &[]).is_ok(), "{}", target.name);
+        }
+        assert!(judge("no_such", &[]).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_no_target_gets_the_list() {
+        let error = target("msg_decod").expect_err("no target").to_string();
+        assert_eq!(error, "there is no target `msg_decod`; expected one of msg_decode, msg_stream");
+    }
+}

@@ -1,0 +1,140 @@
+//! Sessions as scripts: what was sent and received, piece by piece.
+
+use std::collections::HashMap;
+
+use vhost_fuzz_core::vhost_user::Layout;
+use vhost_fuzz_harness::script::{self, Record};
+
+use super::fds;
+use super::manifest::SEED_LIMIT;
+use super::session::{self, Connection, Piece, Recorded};
+
+/// Bytes of one message record. The format has room for a little more.
+const RECORD_LIMIT: usize = 0x8000;
+
+/// The scripts of a session: one, or more if it is longer than a seed may be. It is parted only
+/// where no stream is inside a message.
+pub(super) fn scripts(session: &[Connection<'_>]) -> Vec<Vec<u8>> {
+    let mut parts = Parts::default();
+    for (number, connection) in session.iter().enumerate() {
+        if number > 0 {
+            parts.open.push(Record::Reconnect);
+        }
+        let messages = session::messages(connection);
+        let begun: HashMap<_, _> =
+            messages.iter().rev().map(|message| ((message.piece, message.kind), message)).collect();
+        // The piece in which every message that has begun so far is whole.
+        let mut whole_at = 0;
+        for (number, piece) in connection.pieces.iter().enumerate() {
+            let first = begun.get(&(number, piece.kind)).copied();
+            records(&mut parts.open, piece, first);
+            let begins = messages.iter().skip_while(|message| message.piece < number);
+            let ends = begins.take_while(|message| message.piece == number);
+            whole_at = ends.map(|message| message.end).fold(whole_at, usize::max);
+            if whole_at <= number {
+                parts.close_piece();
+            }
+        }
+    }
+    parts.end()
+}
+
+/// The records of one piece; `first` is the message that it begins.
+fn records<'a>(records: &mut Vec<Record<'a>>, piece: &Piece<'a>, first: Option<&Recorded>) {
+    let Piece { call, kind } = *piece;
+    let (layout, message) =
+        first.map_or((Layout::default(), &call.bytes), |message| (message.layout, &message.bytes));
+    records.extend(fds::records(kind, layout, message, call.fds));
+    if call.control_truncated {
+        records.push(Record::ControlTruncated);
+    }
+    let chunks = call.bytes.chunks(RECORD_LIMIT);
+    records.extend(chunks.map(|bytes| Record::Message { kind, bytes: bytes.into() }));
+    records.push(Record::Border);
+}
+
+/// A script that is parted when it gets too long.
+#[derive(Default)]
+struct Parts<'a> {
+    done: Vec<Vec<u8>>,
+    /// The part in the making, up to a point where it can end, and its length.
+    current: Vec<Record<'a>>,
+    len: usize,
+    /// What follows that point.
+    open: Vec<Record<'a>>,
+}
+
+impl Parts<'_> {
+    /// The script may be parted after what is open.
+    fn close_piece(&mut self) {
+        let len = script::encode(&self.open).len();
+        // Every part has a version before it and a `Close` behind it, of 1 and 3 bytes.
+        if self.len + len + 4 > SEED_LIMIT {
+            self.close_part();
+        }
+        self.len += len;
+        self.current.append(&mut self.open);
+    }
+
+    fn close_part(&mut self) {
+        if !self.current.is_empty() {
+            self.current.push(Record::Close);
+            self.done.push(script::encode(&self.current));
+        }
+        self.current.clear();
+        self.len = 0;
+    }
+
+    fn end(mut self) -> Vec<Vec<u8>> {
+        self.close_piece();
+        self.close_part();
+        self.done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corpus::strace::parse;
+    use vhost_fuzz_harness::target::msg_stream;
+
+    fn hex(words: &[u32]) -> String {
+        words.iter().flat_map(|word| word.to_ne_bytes()).map(|b| format!("\\x{b:02x}")).collect()
+    }
+
+    #[test]
+    fn a_long_session_is_parted_between_messages() {
+        let (front, back) = (hex(&[8, 9]), hex(&[8, 0, 256]));
+        let whole = hex(&[3, 1, 0]);
+        let mut log = format!("1 write(3, \"{whole}\", 12) = 12\n");
+        for _ in 0..400 {
+            log += &format!("1 write(3, \"{front}\", 8) = 8\n");
+            log += &format!("1 write(3, \"{back}\", 12) = 12\n");
+        }
+        let calls = parse(&log).expect("a log");
+        let sessions = session::sessions(&calls);
+        let scripts = scripts(&sessions[0]);
+        assert!(scripts.len() > 1);
+        let mut bytes = Vec::new();
+        for script in &scripts {
+            assert!(script.len() <= SEED_LIMIT, "{}", script.len());
+            assert_eq!(script::decode(script).last(), Some(&Record::Close));
+            let streams = msg_stream::streams(script);
+            let stream: Vec<u8> =
+                streams[0].segments.iter().flat_map(|segment| segment.bytes.clone()).collect();
+            assert_eq!((stream.len() % 20) % 12, 0, "parted inside a message");
+            bytes.extend(stream);
+        }
+        assert_eq!(bytes.len(), 12 + 400 * 20);
+    }
+
+    #[test]
+    fn a_short_session_is_one_script() {
+        let log = format!("1 write(3, \"{}\", 12) = 12\n", hex(&[3, 1, 0]));
+        let calls = parse(&log).expect("a log");
+        let scripts = scripts(&session::sessions(&calls)[0]);
+        assert_eq!(scripts.len(), 1);
+        let kinds = script::decode(&scripts[0]);
+        assert_eq!(kinds[1..], [Record::Border, Record::Close]);
+    }
+}
