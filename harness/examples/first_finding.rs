@@ -14,13 +14,15 @@ use vhost_fuzz_harness::run::{self, Summary};
 use vhost_fuzz_harness::target::msg_stream;
 
 fn main() -> ExitCode {
-    let seeds = match seeds("msg_stream") {
+    let mut seeds = match seeds("msg_stream") {
         Ok(seeds) => seeds,
         Err(error) => {
             eprintln!("error: the corpus cannot be read: {error}");
             return ExitCode::FAILURE;
         }
     };
+    // The shortest first: its test is the easiest to read.
+    seeds.sort_by_key(|seed| seed.bytes.len());
     for (count, seed) in (1..).zip(&seeds) {
         let found = catch_unwind(AssertUnwindSafe(|| {
             run::input("msg_stream", &seed.bytes, |bytes| {

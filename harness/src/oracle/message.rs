@@ -18,7 +18,7 @@ use crate::fields::{self, Value};
 const LONG: usize = 16;
 
 /// One message in so many is printed: printing costs more than all the other oracles together.
-const PRINT_ONE_IN: u64 = 64;
+const PRINT_ONE_IN: u64 = 256;
 
 /// One message in so many is decoded again with the allocator watched. Watching costs as much as
 /// decoding ten times, and whether a path allocates does not depend on much.

@@ -47,6 +47,7 @@ fn row(context: Context, code: u64) -> Option<(P, [usize; 2])> {
 
 /// How many descriptors a sender would attach to such a message.
 #[must_use]
+#[inline]
 pub fn natural_fds(context: Context, bytes: &[u8]) -> usize {
     let Some((payload, [min, _])) =
         (bytes.len() >= 12).then(|| row(context, number(bytes, 0, 4))).flatten()

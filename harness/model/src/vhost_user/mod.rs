@@ -24,6 +24,7 @@ pub struct Context {
 /// # Panics
 /// When the field is not inside `bytes` (the model looks at sizes first) or has another width.
 #[must_use]
+#[inline]
 pub fn number(bytes: &[u8], offset: usize, width: usize) -> u64 {
     fn field<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
         *bytes[offset..].first_chunk().expect("the field is inside the bytes")
