@@ -2,19 +2,22 @@
 
 use vhost_fuzz_core::vhost_user::{DecodeError, EncodeError, Kind, Layout, Message};
 
-/// A message codec: ours, or a broken one.
+/// A message codec: ours, a broken one, or yours. What it does not define is done by the core.
 pub trait Codec {
     /// As [`Message::decode`].
     ///
     /// # Errors
     /// As [`Message::decode`].
+    #[inline]
     fn decode<'a>(
         &self,
         kind: Kind,
         layout: Layout,
         bytes: &'a [u8],
         fds: usize,
-    ) -> Result<Message<'a>, DecodeError>;
+    ) -> Result<Message<'a>, DecodeError> {
+        Message::decode(kind, layout, bytes, fds)
+    }
 
     /// As [`Message::encode`].
     ///
@@ -29,15 +32,4 @@ pub trait Codec {
 #[derive(Clone, Copy, Debug)]
 pub struct Core;
 
-impl Codec for Core {
-    #[inline]
-    fn decode<'a>(
-        &self,
-        kind: Kind,
-        layout: Layout,
-        bytes: &'a [u8],
-        fds: usize,
-    ) -> Result<Message<'a>, DecodeError> {
-        Message::decode(kind, layout, bytes, fds)
-    }
-}
+impl Codec for Core {}

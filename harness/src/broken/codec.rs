@@ -155,16 +155,6 @@ impl Codec for Allocates {
 pub struct LosesPadding;
 
 impl Codec for LosesPadding {
-    fn decode<'a>(
-        &self,
-        kind: Kind,
-        layout: Layout,
-        bytes: &'a [u8],
-        fds: usize,
-    ) -> Result<Message<'a>, DecodeError> {
-        Core.decode(kind, layout, bytes, fds)
-    }
-
     fn encode(&self, message: &Message<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
         let mut message = *message;
         if let Payload::Iotlb(iotlb) = message.payload {
@@ -179,16 +169,6 @@ impl Codec for LosesPadding {
 pub struct SendsStaleBytes;
 
 impl Codec for SendsStaleBytes {
-    fn decode<'a>(
-        &self,
-        kind: Kind,
-        layout: Layout,
-        bytes: &'a [u8],
-        fds: usize,
-    ) -> Result<Message<'a>, DecodeError> {
-        Core.decode(kind, layout, bytes, fds)
-    }
-
     fn encode(&self, message: &Message<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
         let stale = out.last().copied();
         let written = message.encode(out)?;

@@ -1,6 +1,8 @@
 //! A plain framer that can make one mistake. Without a mistake every oracle must be content with
 //! it; with one, the oracle that the mistake is for must speak.
 
+use std::any::TypeId;
+
 use vhost_fuzz_core::vhost_user::{
     Frame, FrameError, HEADER_LEN, Header, HeaderError, Kind, MAX_FDS, Segment,
 };
@@ -9,9 +11,14 @@ use vhost_fuzz_core::wire::Reader;
 use crate::framing::Framing;
 use crate::ledger::Token;
 
-/// A mistake that somebody competent made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mistake {
+macro_rules! mistakes {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name;
+    )*};
+}
+mistakes! {
     /// None.
     Nothing,
     /// A short read of the header is taken for a whole one (MC01).
@@ -38,46 +45,14 @@ pub enum Mistake {
     ForgivesEof,
 }
 
-/// [`Mistake`] as a type parameter.
-pub trait Makes {
-    /// The mistake.
-    const MISTAKE: Mistake;
-}
-
-macro_rules! mistakes {
-    ($($name:ident),*) => {$(
-        #[doc = concat!("Makes [`Mistake::", stringify!($name), "`].")]
-        #[derive(Clone, Copy, Debug)]
-        pub struct $name;
-
-        impl Makes for $name {
-            const MISTAKE: Mistake = Mistake::$name;
-        }
-    )*};
-}
-mistakes!(
-    Nothing,
-    ShortHeaderIsWhole,
-    NoSplitPayload,
-    LeaksOnError,
-    TakesLateFds,
-    IgnoresTruncation,
-    ClosesTwice,
-    DelaysFds,
-    AllocatesTheSize,
-    NoLimit,
-    StallsOnEmptyPayload,
-    ForgivesEof
-);
-
-/// The framer.
+/// The framer, with the mistake `M` of those above.
 #[derive(Debug)]
 pub struct Plain<M> {
     kind: Kind,
     limit: u32,
     bytes: Vec<u8>,
     fds: Vec<Token>,
-    /// Descriptors that [`Mistake::DelaysFds`] holds back.
+    /// Descriptors that [`DelaysFds`] holds back.
     delayed: Vec<Token>,
     /// The message that was taken last.
     out: Vec<u8>,
@@ -85,9 +60,10 @@ pub struct Plain<M> {
     mistake: std::marker::PhantomData<M>,
 }
 
-impl<M: Makes> Plain<M> {
-    fn makes(mistake: Mistake) -> bool {
-        M::MISTAKE == mistake
+impl<M: 'static> Plain<M> {
+    /// Whether this framer makes the mistake `T`.
+    fn makes<T: 'static>() -> bool {
+        TypeId::of::<M>() == TypeId::of::<T>()
     }
 
     fn header(&self) -> Option<Header> {
@@ -111,11 +87,11 @@ impl<M: Makes> Plain<M> {
         let held = self.fds.len();
         self.fds.extend(fds);
         let came = self.fds.len() - held;
-        if control_truncated && !Self::makes(Mistake::IgnoresTruncation) {
+        if control_truncated && !Self::makes::<IgnoresTruncation>() {
             return Err(FrameError::ControlTruncated);
         }
         let is_late = !self.bytes.is_empty() || is_empty;
-        if came > 0 && is_late && !Self::makes(Mistake::TakesLateFds) {
+        if came > 0 && is_late && !Self::makes::<TakesLateFds>() {
             return Err(FrameError::LateFds { offset: self.bytes.len(), fds: came });
         }
         if self.fds.len() > MAX_FDS {
@@ -130,14 +106,14 @@ impl<M: Makes> Plain<M> {
             let (head, rest) = bytes.split_at(bytes.len().min(self.missing()));
             self.bytes.extend(head);
             bytes = rest;
-            if Self::makes(Mistake::ShortHeaderIsWhole) && self.bytes.len() < HEADER_LEN {
+            if Self::makes::<ShortHeaderIsWhole>() && self.bytes.len() < HEADER_LEN {
                 self.bytes.resize(HEADER_LEN, 0);
             }
             if self.bytes.len() == HEADER_LEN {
                 self.check()?;
             }
             let is_cut = self.bytes.len() > HEADER_LEN && !self.is_whole();
-            if Self::makes(Mistake::NoSplitPayload) && is_cut && bytes.is_empty() {
+            if Self::makes::<NoSplitPayload>() && is_cut && bytes.is_empty() {
                 let need = self.total() - HEADER_LEN;
                 let have = self.bytes.len() - HEADER_LEN;
                 return Err(FrameError::EofInPayload { have, need });
@@ -148,12 +124,12 @@ impl<M: Makes> Plain<M> {
 
     fn check(&mut self) -> Result<(), FrameError> {
         let Some(header) = self.header() else { return Ok(()) };
-        if Self::makes(Mistake::AllocatesTheSize) {
+        if Self::makes::<AllocatesTheSize>() {
             // Bounded, so that the mistake shows without taking the machine's memory.
             drop(std::hint::black_box(vec![0_u8; header.size.min(1 << 20) as usize]));
         }
         header.check(self.kind)?;
-        if header.size > self.limit && !Self::makes(Mistake::NoLimit) {
+        if header.size > self.limit && !Self::makes::<NoLimit>() {
             let too_large = HeaderError::TooLarge { size: header.size, limit: self.limit };
             return Err(too_large.into());
         }
@@ -161,7 +137,7 @@ impl<M: Makes> Plain<M> {
     }
 
     fn fail(&mut self, error: FrameError) -> FrameError {
-        if Self::makes(Mistake::LeaksOnError) {
+        if Self::makes::<LeaksOnError>() {
             self.fds.drain(..).for_each(std::mem::forget);
         }
         self.fds.clear();
@@ -170,7 +146,7 @@ impl<M: Makes> Plain<M> {
     }
 }
 
-impl<M: Makes> Framing for Plain<M> {
+impl<M: 'static> Framing for Plain<M> {
     fn open(kind: Kind, limit: u32) -> Self {
         Self {
             kind,
@@ -202,17 +178,16 @@ impl<M: Makes> Framing for Plain<M> {
     }
 
     fn take(&mut self) -> Option<Frame<'_, Token>> {
-        let is_stalled =
-            Self::makes(Mistake::StallsOnEmptyPayload) && self.bytes.len() == HEADER_LEN;
+        let is_stalled = Self::makes::<StallsOnEmptyPayload>() && self.bytes.len() == HEADER_LEN;
         if self.failed.is_some() || !self.is_whole() || is_stalled {
             return None;
         }
         self.out.clear();
         self.out.append(&mut self.bytes);
-        if Self::makes(Mistake::ClosesTwice) {
+        if Self::makes::<ClosesTwice>() {
             self.fds.iter().for_each(|fd| drop(fd.alias()));
         }
-        if Self::makes(Mistake::DelaysFds) {
+        if Self::makes::<DelaysFds>() {
             std::mem::swap(&mut self.fds, &mut self.delayed);
         }
         let fds = self.fds.drain(..).take(MAX_FDS).collect();
@@ -223,7 +198,7 @@ impl<M: Makes> Framing for Plain<M> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        if self.bytes.is_empty() || Self::makes(Mistake::ForgivesEof) {
+        if self.bytes.is_empty() || Self::makes::<ForgivesEof>() {
             return Ok(());
         }
         let have = self.bytes.len();
