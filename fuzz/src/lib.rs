@@ -36,11 +36,13 @@ fn load(folder: &Path) -> Vec<Vec<u8>> {
     let name = folder.display();
     let entries = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{REPLAY}: {name} cannot be read: {error}"));
-    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    assert!(!paths.is_empty(), "{REPLAY}: {name} holds no seed");
-    let read = |path| std::fs::read(&path).unwrap_or_else(|error| panic!("{REPLAY}: {error}"));
-    paths.into_iter().map(read).collect()
+    let mut seeds = Vec::new();
+    for entry in entries {
+        let read = entry.and_then(|entry| std::fs::read(entry.path()));
+        seeds.push(read.unwrap_or_else(|error| panic!("{REPLAY}: {name}: {error}")));
+    }
+    assert!(!seeds.is_empty(), "{REPLAY}: {name} holds no seed");
+    seeds
 }
 
 /// Makes a fuzz binary of a body, a mutator and a crossover of the harness.

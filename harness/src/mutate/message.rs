@@ -1,6 +1,6 @@
 //! Mutates an input of `msg_decode`: one message with its context.
 
-use vhost_fuzz_core::vhost_user::request::{Row, forms};
+use vhost_fuzz_core::vhost_user::request::Row;
 use vhost_fuzz_core::vhost_user::{HEADER_LEN, Kind};
 
 use super::{ByteMutator, boundary, is_bytes_turn, put};
@@ -63,11 +63,11 @@ fn generate(rng: &mut fastrand::Rng) -> Vec<u8> {
     if at < forms.len() { forms.swap_remove(at).input() } else { Vec::new() }
 }
 
-fn any_row(rng: &mut fastrand::Rng) -> (Kind, &'static Row) {
-    let count = forms().count();
-    forms()
-        .nth(rng.usize(..count))
-        .unwrap_or((Kind::FRONTEND_REQUEST, &Row::all(Kind::FRONTEND_REQUEST.channel)[0]))
+/// Any request, or the reply to any.
+pub(super) fn any_row(rng: &mut fastrand::Rng) -> (Kind, &'static Row) {
+    let kind = Kind::ALL[rng.usize(..Kind::ALL.len())];
+    let rows = Row::all(kind.channel);
+    (kind, &rows[rng.usize(..rows.len())])
 }
 
 fn step(message: &mut Vec<u8>, context: &mut Context, rng: &mut fastrand::Rng) {

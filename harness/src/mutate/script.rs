@@ -90,9 +90,7 @@ fn fd(rng: &mut fastrand::Rng) -> Record<'static> {
 }
 
 fn message(rng: &mut fastrand::Rng) -> Record<'static> {
-    let rows = vhost_fuzz_core::vhost_user::request::forms();
-    let rows: Vec<_> = rows.collect();
-    let (kind, row) = rows[rng.usize(..rows.len())];
+    let (kind, row) = super::message::any_row(rng);
     let mut forms = seeds::forms_of(kind, row, &mut Random(rng));
     let at = rng.usize(..forms.len());
     Record::Message { kind, bytes: Cow::Owned(forms.swap_remove(at).bytes) }

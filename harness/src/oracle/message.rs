@@ -38,16 +38,17 @@ pub fn check(codec: &impl Codec, context: Context, bytes: &[u8]) -> Result<(), I
     if drawn.is_multiple_of(WATCH_ONE_IN) {
         budget(codec, context, bytes);
     }
-    match (decoded, expected) {
+    // By reference: a message and its meaning are large enough to show when they are moved.
+    match (&decoded, &expected) {
         (Ok(message), Verdict::Accept(meaning)) => {
-            wire_check(&message, &meaning, bytes);
-            round_trip(codec, &message, bytes);
+            wire_check(message, meaning, bytes);
+            round_trip(codec, message, bytes);
             if drawn.is_multiple_of(PRINT_ONE_IN) {
-                display(&message);
+                display(message);
             }
             Ok(())
         }
-        (Err(error), Verdict::Reject(id)) => {
+        (Err(error), &Verdict::Reject(id)) => {
             let rule = super::id(error.rule());
             assert!(
                 rule == id,
