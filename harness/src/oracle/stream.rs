@@ -19,7 +19,7 @@ struct Received {
 /// Payload limit of the framers under test: small enough for a fuzzer to pass it.
 pub const LIMIT: u32 = 4096;
 
-/// Which cuts a stream is received in once more.
+/// Which other ways a stream is received in once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cuts {
     /// All of them.
@@ -30,8 +30,14 @@ pub enum Cuts {
 }
 
 impl Cuts {
-    fn of(self) -> &'static [Cut] {
-        const ALL: &[Cut] = &[Cut::Bytes, Cut::Chunks(7), Cut::Chunks(13), Cut::Joined];
+    fn of(self) -> &'static [Reading] {
+        const ALL: &[Reading] = &[
+            Reading::Exact,
+            Reading::Chunks(1),
+            Reading::Chunks(7),
+            Reading::Chunks(13),
+            Reading::Joined,
+        ];
         match self {
             Self::All => ALL,
             Self::Drawn(number) => &ALL[number % ALL.len()..][..1],
@@ -46,25 +52,45 @@ impl Cuts {
 /// When an oracle finds a fault.
 #[must_use]
 pub fn check<F: Framing>(kind: Kind, segments: &[model::Segment], cuts: Cuts) -> usize {
-    let received = receive::<F>(kind, segments, Reading::Whole);
+    let mut received = Received::default();
+    received.error = receive::<F>(kind, segments, Reading::Whole, |bytes, fds| {
+        received.messages.push((bytes.to_vec(), fds.iter().map(Token::number).collect()));
+    });
     judge(kind, segments, &received);
     for (bytes, fds) in &received.messages {
         let context = Context { fds: fds.len(), ..Context::plain(kind, 0) };
         let _ = message::check(&Core, context, bytes);
     }
-    for cut in cuts.of() {
-        let again = receive::<F>(kind, &cut.apply(segments), Reading::Whole);
-        assert!(
-            again == received,
-            "segmentation: {cut:?} changed what comes out\n before {received:x?}\n after {again:x?}"
-        );
+    for reading in cuts.of() {
+        match reading {
+            Reading::Joined => again::<F>(kind, &join(segments), *reading, &received),
+            _ => again::<F>(kind, segments, *reading, &received),
+        }
     }
-    let exact = receive::<F>(kind, segments, Reading::Exact);
-    assert!(
-        exact == received,
-        "segmentation: exact reads changed what comes out\n before {received:x?}\n after {exact:x?}"
-    );
     received.messages.len()
+}
+
+/// Receives once more in another way; the same has to come out.
+fn again<F: Framing>(kind: Kind, segments: &[model::Segment], reading: Reading, before: &Received) {
+    let mut count = 0;
+    let error = receive::<F>(kind, segments, reading, |bytes, fds| {
+        let expected = before.messages.get(count);
+        let is_same = expected.is_some_and(|(old, numbers)| {
+            bytes == old && fds.iter().map(Token::number).eq(numbers.iter().copied())
+        });
+        assert!(
+            is_same,
+            "segmentation: {reading:?} makes message {count} {bytes:x?} with {fds:?}\n \
+             before it was {expected:x?}"
+        );
+        count += 1;
+    });
+    assert!(
+        (count, error) == (before.messages.len(), before.error),
+        "segmentation: {reading:?} gives {count} messages and {error:?}\n before it gave {} and {:?}",
+        before.messages.len(),
+        before.error
+    );
 }
 
 /// Compares with the model.
@@ -82,48 +108,57 @@ fn judge(kind: Kind, segments: &[model::Segment], received: &Received) {
     );
 }
 
-/// How much of a segment is handed over at once.
+/// How a stream is handed over. Descriptors stay with the byte they came with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// All that came; the framer stops at the end of a message.
+    /// All of a segment; the framer stops at the end of a message.
     Whole,
     /// What the framer asks for, as a reader of a socket does.
     Exact,
+    /// At most so many bytes at once.
+    Chunks(usize),
+    /// As few segments as possible.
+    Joined,
 }
 
-fn receive<F: Framing>(kind: Kind, segments: &[model::Segment], reading: Reading) -> Received {
+/// Feeds a framer and shows what comes out; returns how the stream ended.
+fn receive<F: Framing>(
+    kind: Kind,
+    segments: &[model::Segment],
+    reading: Reading,
+    mut see: impl FnMut(&[u8], &[Token]),
+) -> Option<FrameError> {
     let ledger = Ledger::default();
-    let mut received = Received::default();
+    let mut error = None;
     {
         let mut framer = F::open(kind, LIMIT);
         for segment in segments {
-            if let Err(error) = feed(&mut framer, &ledger, segment, reading, &mut received) {
-                received.error = Some(error);
+            error = feed(&mut framer, &ledger, segment, reading, &mut see).err();
+            if error.is_some() {
                 break;
             }
         }
-        match received.error {
-            None => received.error = framer.finish().err(),
-            Some(error) => {
-                // A stream that has failed stays so, and gives nothing any more.
-                let later = framer.push(Segment::<[Token; 0]> {
-                    bytes: &[0; 12],
-                    fds: [],
-                    control_truncated: false,
-                });
-                assert!(later == Err(error), "model: after {error:?} comes {later:?}");
-                assert!(framer.finish() == Err(error), "model: {error:?} is forgotten at the end");
-                assert!(framer.take().is_none(), "model: a message comes after {error:?}");
-                assert!(
-                    ledger.open_count() == 0,
-                    "fd ledger: {} descriptors are kept after {error:?}",
-                    ledger.open_count()
-                );
-            }
+        match error {
+            None => error = framer.finish().err(),
+            Some(error) => stays_failed(&mut framer, &ledger, error),
         }
     }
     ledger.settle();
-    received
+    error
+}
+
+/// A stream that has failed stays so, gives nothing any more, and keeps nothing.
+fn stays_failed<F: Framing>(framer: &mut F, ledger: &Ledger, error: FrameError) {
+    let later =
+        framer.push(Segment::<[Token; 0]> { bytes: &[0; 12], fds: [], control_truncated: false });
+    assert!(later == Err(error), "model: after {error:?} comes {later:?}");
+    assert!(framer.finish() == Err(error), "model: {error:?} is forgotten at the end");
+    assert!(framer.take().is_none(), "model: a message comes after {error:?}");
+    assert!(
+        ledger.open_count() == 0,
+        "fd ledger: {} descriptors are kept after {error:?}",
+        ledger.open_count()
+    );
 }
 
 /// Hands over one segment and takes what becomes whole.
@@ -132,7 +167,7 @@ fn feed<F: Framing>(
     ledger: &Ledger,
     segment: &model::Segment,
     reading: Reading,
-    received: &mut Received,
+    see: &mut impl FnMut(&[u8], &[Token]),
 ) -> Result<(), FrameError> {
     let tokens: Vec<Token> = segment.fds.iter().map(|_| ledger.open()).collect();
     let mut rest = &segment.bytes[..];
@@ -140,14 +175,19 @@ fn feed<F: Framing>(
     let mut control_truncated = segment.control_truncated;
     loop {
         let wanted = match reading {
-            Reading::Whole => rest.len(),
+            Reading::Whole | Reading::Joined => rest.len(),
             Reading::Exact => framer.missing().min(rest.len()),
+            Reading::Chunks(len) => len.min(rest.len()),
         };
         let fds = std::mem::take(&mut fds);
         let taken = push(framer, Segment { bytes: &rest[..wanted], fds, control_truncated })?;
         control_truncated = false;
         rest = &rest[taken..];
-        let is_whole = take(framer, received);
+        let frame = framer.take();
+        let is_whole = frame.is_some();
+        if let Some(frame) = frame {
+            see(frame.bytes, &frame.fds);
+        }
         if rest.is_empty() {
             return Ok(());
         }
@@ -178,53 +218,16 @@ fn push<F: Framing>(
     Ok(taken)
 }
 
-/// Takes a message if one is whole.
-fn take<F: Framing>(framer: &mut F, received: &mut Received) -> bool {
-    let Some(frame) = framer.take() else { return false };
-    let numbers = frame.fds.iter().map(Token::number).collect();
-    received.messages.push((frame.bytes.to_vec(), numbers));
-    true
-}
-
-/// Ways to cut a stream anew. Descriptors stay with the byte they came with.
-#[derive(Clone, Copy, Debug)]
-enum Cut {
-    /// Every byte alone.
-    Bytes,
-    /// Pieces of this many bytes.
-    Chunks(usize),
-    /// As few segments as possible.
-    Joined,
-}
-
-impl Cut {
-    fn apply(self, segments: &[model::Segment]) -> Vec<model::Segment> {
-        let mut cut: Vec<model::Segment> = Vec::new();
-        for segment in segments {
-            let chunk = match self {
-                Self::Bytes => 1,
-                Self::Chunks(len) => len,
-                Self::Joined => usize::MAX,
-            };
-            let plain = segment.fds.is_empty() && !segment.control_truncated;
-            match cut.last_mut() {
-                // Descriptors that came with no byte must not get the next one.
-                Some(last) if plain && matches!(self, Self::Joined) && !last.bytes.is_empty() => {
-                    last.bytes.extend(&segment.bytes);
-                    continue;
-                }
-                _ => {}
-            }
-            let mut first = model::Segment { bytes: Vec::new(), ..segment.clone() };
-            let mut chunks = segment.bytes.chunks(chunk);
-            first.bytes.extend(chunks.next().unwrap_or_default());
-            cut.push(first);
-            cut.extend(chunks.map(|bytes| model::Segment {
-                bytes: bytes.to_vec(),
-                fds: Vec::new(),
-                control_truncated: false,
-            }));
+/// The same stream in as few segments as possible.
+fn join(segments: &[model::Segment]) -> Vec<model::Segment> {
+    let mut joined: Vec<model::Segment> = Vec::new();
+    for segment in segments {
+        let is_plain = segment.fds.is_empty() && !segment.control_truncated;
+        match joined.last_mut() {
+            // Descriptors that came with no byte must not get the next one.
+            Some(last) if is_plain && !last.bytes.is_empty() => last.bytes.extend(&segment.bytes),
+            _ => joined.push(segment.clone()),
         }
-        cut
     }
+    joined
 }
