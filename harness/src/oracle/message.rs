@@ -70,10 +70,8 @@ pub fn check(codec: &impl Codec, context: Context, bytes: &[u8]) -> Result<(), I
 /// A number drawn by the content of an input, so that the same input is always treated the same.
 fn draw(bytes: &[u8]) -> u64 {
     let mut digest = Digest(bytes.len() as u64);
-    let (words, _) = bytes.as_chunks::<8>();
-    if let [first, .., last] = words {
-        digest.number(u64::from_le_bytes(*first));
-        digest.number(u64::from_le_bytes(*last));
+    for chunk in [bytes.first_chunk(), bytes.last_chunk()].into_iter().flatten() {
+        digest.number(u64::from_le_bytes(*chunk));
     }
     digest.0 >> 32
 }
@@ -281,5 +279,28 @@ impl std::fmt::Write for Discard {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         self.chars += text.len();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seeds;
+
+    #[test]
+    fn about_as_many_messages_are_watched_as_announced() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut drawn = 0;
+        let mut count = 0;
+        for _ in 0..100 {
+            for (kind, row) in vhost_fuzz_core::vhost_user::request::forms() {
+                for form in seeds::forms_of(kind, row, &mut seeds::Random(&mut rng)) {
+                    drawn += u64::from(draw(&form.bytes).is_multiple_of(WATCH_ONE_IN));
+                    count += 1;
+                }
+            }
+        }
+        let expected = count / WATCH_ONE_IN;
+        assert!((expected / 2..expected * 2).contains(&drawn), "{drawn} of {count}");
     }
 }
