@@ -3,6 +3,7 @@
 //! is caught.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 
 use vhost_fuzz_harness::broken::{codec, framing};
 use vhost_fuzz_harness::codec::{Codec, Core};
@@ -161,12 +162,29 @@ fn a_stall_is_caught_by_the_budget() {
     assert_framing_caught::<framing::Plain<framing::StallsOnEmptyPayload>>("budget");
 }
 
-/// A panic is an oracle as well: what it prints has the test to paste.
+/// The variable that makes the next test fail on purpose, in a process of its own.
+const ON_PURPOSE: &str = "VHOST_FUZZ_PANIC_ON_PURPOSE";
+
 #[test]
-fn a_panic_in_a_target_prints_a_test() {
-    let panic = catch_unwind(|| {
-        vhost_fuzz_harness::run::input("msg_decode", &[1, 2, 3], |_| panic!("model: on purpose"));
-    });
-    let text = panic.expect_err("the body panics").downcast::<&str>().expect("a text");
-    assert_eq!(*text, "model: on purpose");
+fn a_finding_prints_a_test_to_paste() {
+    if std::env::var_os(ON_PURPOSE).is_some() {
+        vhost_fuzz_harness::run::input("msg_decode", &[1, 2, 0xff], |_| {
+            panic!("model: on purpose")
+        });
+    }
+    let output = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "a_finding_prints_a_test_to_paste", "--nocapture"])
+        .env(ON_PURPOSE, "1")
+        .output()
+        .expect("a child");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "the child passed: {text}");
+    for part in [
+        "#[test]\nfn msg_decode_",
+        "vhost_fuzz_harness::target::msg_decode::run(&[\n        0x01, 0x02, 0xff,\n    ]);",
+        "cargo xtask corpus add msg_decode FILE",
+        "model: on purpose",
+    ] {
+        assert!(text.contains(part), "no {part:?} in: {text}");
+    }
 }

@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 
 use vhost_fuzz_core::vhost_user::request::{FRONTEND, Row, forms};
-use vhost_fuzz_core::vhost_user::{
-    DecodeError, Direction, FrameError, Framer, HeaderError, Message, Segment,
-};
+use vhost_fuzz_core::vhost_user::{DecodeError, Direction, FrameError, HeaderError, Message};
 use vhost_fuzz_harness::context::Context;
 use vhost_fuzz_harness::corpus::seeds;
 use vhost_fuzz_harness::mutate;
@@ -101,32 +99,12 @@ fn msg_decode_seeds_reach_every_message_and_every_error() {
 
 /// How the streams of a script end.
 fn endings(input: &[u8]) -> Vec<String> {
-    let streams = msg_stream::streams(input);
-    streams
-        .into_iter()
-        .map(|stream| {
-            let mut framer = Framer::<u32>::new(stream.kind, 4096);
-            for segment in &stream.segments {
-                let mut rest = &segment.bytes[..];
-                let mut fds = segment.fds.clone();
-                let mut control_truncated = segment.control_truncated;
-                loop {
-                    let fds = std::mem::take(&mut fds);
-                    match framer.push(Segment { bytes: rest, fds, control_truncated }) {
-                        Ok(taken) => rest = &rest[taken..],
-                        Err(FrameError::Header(error)) => return variant(&error),
-                        Err(error) => return variant(&error),
-                    }
-                    control_truncated = false;
-                    drop(framer.take());
-                    if rest.is_empty() {
-                        break;
-                    }
-                }
-            }
-            framer.finish().err().map_or("clean".to_owned(), |error| variant(&error))
-        })
-        .collect()
+    let ending = |stream: &msg_stream::Stream| match stream.receive().end {
+        Ok(()) => "clean".to_owned(),
+        Err(FrameError::Header(error)) => variant(&error),
+        Err(error) => variant(&error),
+    };
+    msg_stream::streams(input).iter().map(ending).collect()
 }
 
 #[test]

@@ -79,10 +79,11 @@ fn judged(
             return Err(DecodeError::LengthMismatch { announced: header.size, have: body.len() });
         }
     };
-    let payload = match request::row(kind.channel, header.code) {
-        Some(row) => {
-            let (shape, allowed) = row.form(kind.direction);
-            Body { code: header.code, layout, bytes: body, have, allowed, fds }.decode(shape)?
+    let payload = match request::form(kind, header.code) {
+        Some(form) => {
+            let allowed = form.fds();
+            Body { code: header.code, layout, bytes: body, have, allowed, fds }
+                .decode(form.shape)?
         }
         None => Payload::Unknown(body),
     };

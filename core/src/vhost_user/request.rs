@@ -257,8 +257,10 @@ requests! {
 #[must_use]
 #[inline]
 pub fn row(channel: Channel, code: u32) -> Option<&'static Row> {
-    // Ids count from 1 without a gap; 0 wraps to a number that no table reaches.
-    Row::all(channel).get(usize::try_from(code.wrapping_sub(1)).ok()?)
+    match channel {
+        Channel::Main => FrontendRequest(code).row(),
+        Channel::Backend => BackendRequest(code).row(),
+    }
 }
 
 /// What decoding needs of a row, in one word, so that looking it up costs one load.
@@ -272,6 +274,12 @@ pub(super) struct Form {
 }
 
 impl Form {
+    /// How many descriptors a message of this form may have.
+    pub(super) fn fds(self) -> Fds {
+        let min = usize::from(self.min_fds);
+        Fds { min, max: min + usize::from(self.more_fds) }
+    }
+
     /// Whether a message of this form may have so many descriptors.
     #[inline(always)]
     pub(super) fn admits(self, fds: usize) -> bool {

@@ -17,11 +17,11 @@ use crate::fields::{self, Value};
 /// the last of their payload.
 const LONG: usize = 16;
 
-/// One message in so many is printed: printing costs more than all the other oracles together.
+/// One message in so many is printed: printing is the slowest of the oracles.
 const PRINT_ONE_IN: u64 = 256;
 
-/// One message in so many is decoded again with the allocator watched. Watching costs as much as
-/// decoding ten times, and whether a path allocates does not depend on much.
+/// One message in so many is decoded again with the allocator watched: whether a path allocates
+/// depends on little besides the path.
 const WATCH_ONE_IN: u64 = 16;
 
 /// Runs every oracle on one message. Returns the verdict that code and model share.
@@ -136,8 +136,8 @@ fn on_wire<'a>(body: &'a [u8], field: &Field, base: usize) -> Value<'a> {
     }
 }
 
-/// All values of a message in their order, as one number: comparing two of these instead of each
-/// field keeps an instrumented target twice as fast.
+/// All values of a message in their order, as one number: an instrumented target pays a callback
+/// for each comparison, so two of these are compared instead of every field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Digest(u64);
 

@@ -4,7 +4,7 @@
 //! stream of its own; a segment is what was sent between two borders, and starts anew with each
 //! message that has descriptors.
 
-use vhost_fuzz_core::vhost_user::{Framer, Kind};
+use vhost_fuzz_core::vhost_user::{self as wire, FrameError, Framer, Kind};
 use vhost_fuzz_model::vhost_user::stream::Segment;
 
 use crate::framing::Framing;
@@ -48,6 +48,53 @@ pub struct Stream {
     pub kind: Kind,
     /// What was received, in order.
     pub segments: Vec<Segment>,
+}
+
+/// What came out of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Messages with the numbers of their descriptors.
+    pub messages: Vec<(Vec<u8>, Vec<u32>)>,
+    /// How the stream ended.
+    pub end: Result<(), FrameError>,
+}
+
+impl Stream {
+    /// What the framer of the core makes of the stream: its messages with their descriptors, and
+    /// how it ends.
+    ///
+    /// # Panics
+    /// When the framer neither takes a byte nor has a message.
+    #[must_use]
+    pub fn receive(&self) -> Received {
+        let mut messages = Vec::new();
+        let end = self.feed(|bytes, fds| messages.push((bytes.to_vec(), fds.to_vec())));
+        Received { messages, end }
+    }
+
+    fn feed(&self, mut see: impl FnMut(&[u8], &[u32])) -> Result<(), FrameError> {
+        let mut framer = Framer::new(self.kind, oracle::stream::LIMIT);
+        for segment in &self.segments {
+            let mut bytes = &segment.bytes[..];
+            let mut fds = segment.fds.clone();
+            let mut control_truncated = segment.control_truncated;
+            loop {
+                let fds = std::mem::take(&mut fds);
+                let taken = framer.push(wire::Segment { bytes, fds, control_truncated })?;
+                control_truncated = false;
+                bytes = &bytes[taken..];
+                let is_whole = framer.is_whole();
+                if let Some(frame) = framer.take() {
+                    see(frame.bytes, &frame.fds);
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+                assert!(taken > 0 || is_whole, "the framer takes none of {} bytes", bytes.len());
+            }
+        }
+        framer.finish()
+    }
 }
 
 /// The streams of a script that carried anything.
