@@ -1,6 +1,76 @@
-//! Names of the feature bits (spec §5), for people who read messages.
+//! The feature bits (spec §5): masks for code that tests them, names for people who read messages.
 
 use core::fmt;
+
+/// Masks of the virtio-level bits that the protocol itself looks at (spec §5.1).
+pub mod virtio {
+    /// Bit 26: the back-end logs its writes to guest memory.
+    pub const LOG_ALL: u64 = 1 << 26;
+    /// Bit 29: notifications are suppressed by index.
+    pub const EVENT_IDX: u64 = 1 << 29;
+    /// Bit 30: protocol features exist. No driver ever sees it (VU-051).
+    pub const PROTOCOL_FEATURES: u64 = 1 << 30;
+    /// Bit 33: ring and buffer addresses are I/O virtual ones.
+    pub const IOMMU_PLATFORM: u64 = 1 << 33;
+    /// Bit 34: rings are packed.
+    pub const RING_PACKED: u64 = 1 << 34;
+    /// Bit 3 of a network device: the device has an MTU.
+    pub const NET_MTU: u64 = 1 << 3;
+}
+
+/// Masks of the protocol feature bits (spec §5.2).
+pub mod protocol {
+    /// Bit 0: `GET_QUEUE_NUM`.
+    pub const MQ: u64 = 1;
+    /// Bit 1: the dirty log comes with a descriptor.
+    pub const LOG_SHMFD: u64 = 1 << 1;
+    /// Bit 2: `SEND_RARP`.
+    pub const RARP: u64 = 1 << 2;
+    /// Bit 3: requests may ask for an acknowledgement.
+    pub const REPLY_ACK: u64 = 1 << 3;
+    /// Bit 4: `NET_SET_MTU`.
+    pub const MTU: u64 = 1 << 4;
+    /// Bit 5: the back-end channel.
+    pub const BACKEND_REQ: u64 = 1 << 5;
+    /// Bit 6: `SET_VRING_ENDIAN`.
+    pub const CROSS_ENDIAN: u64 = 1 << 6;
+    /// Bit 7: crypto sessions.
+    pub const CRYPTO_SESSION: u64 = 1 << 7;
+    /// Bit 8: postcopy migration.
+    pub const PAGEFAULT: u64 = 1 << 8;
+    /// Bit 9: the configuration space.
+    pub const CONFIG: u64 = 1 << 9;
+    /// Bit 10: descriptors on the back-end channel.
+    pub const BACKEND_SEND_FD: u64 = 1 << 10;
+    /// Bit 11: `VRING_HOST_NOTIFIER_MSG`.
+    pub const HOST_NOTIFIER: u64 = 1 << 11;
+    /// Bit 12: the in-flight area.
+    pub const INFLIGHT_SHMFD: u64 = 1 << 12;
+    /// Bit 13: `RESET_DEVICE`.
+    pub const RESET_DEVICE: u64 = 1 << 13;
+    /// Bit 14: kicks and calls as messages.
+    pub const INBAND_NOTIFICATIONS: u64 = 1 << 14;
+    /// Bit 15: memory regions one by one.
+    pub const CONFIGURE_MEM_SLOTS: u64 = 1 << 15;
+    /// Bit 16: the virtio device status.
+    pub const STATUS: u64 = 1 << 16;
+    /// Bit 17: regions of 40 bytes.
+    pub const XEN_MMAP: u64 = 1 << 17;
+    /// Bit 18: objects shared between devices.
+    pub const SHARED_OBJECT: u64 = 1 << 18;
+    /// Bit 19: device state transfer.
+    pub const DEVICE_STATE: u64 = 1 << 19;
+    /// Bit 20: prerequisite of bit 23.
+    pub const GET_VRING_BASE_INFLIGHT: u64 = 1 << 20;
+    /// Bit 21: guest addresses in the place of user addresses.
+    pub const GPA_ADDRESSES: u64 = 1 << 21;
+    /// Bit 22: shared memory regions.
+    pub const SHMEM: u64 = 1 << 22;
+    /// Bit 23: `GET_VRING_BASE_SKIP_DRAIN`.
+    pub const GET_VRING_BASE_SKIP_DRAIN: u64 = 1 << 23;
+    /// Every bit that the specification names.
+    pub const ALL: u64 = (1 << 24) - 1;
+}
 
 /// Virtio feature bits that the protocol itself looks at, by their numbers.
 pub const VIRTIO: &[(u32, &str)] = &[
@@ -79,6 +149,22 @@ impl fmt::Display for Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn masks_and_names_agree() {
+        let name_of = |names: &[(u32, &'static str)], mask: u64| {
+            names.iter().find(|(bit, _)| 1 << bit == mask).map(|(_, name)| *name)
+        };
+        assert_eq!(name_of(VIRTIO, virtio::LOG_ALL), Some("LOG_ALL"));
+        assert_eq!(name_of(VIRTIO, virtio::EVENT_IDX), Some("EVENT_IDX"));
+        assert_eq!(name_of(VIRTIO, virtio::PROTOCOL_FEATURES), Some("PROTOCOL_FEATURES"));
+        assert_eq!(name_of(VIRTIO, virtio::IOMMU_PLATFORM), Some("IOMMU_PLATFORM"));
+        assert_eq!(name_of(VIRTIO, virtio::RING_PACKED), Some("RING_PACKED"));
+        assert_eq!(name_of(PROTOCOL, protocol::XEN_MMAP), Some("XEN_MMAP"));
+        assert_eq!(name_of(PROTOCOL, protocol::SHMEM), Some("SHMEM"));
+        let all = PROTOCOL.iter().fold(0, |all, (bit, _)| all | 1 << bit);
+        assert_eq!(all, protocol::ALL);
+    }
 
     #[test]
     fn names_known_bits_and_keeps_the_others() {

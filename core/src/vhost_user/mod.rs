@@ -11,6 +11,7 @@ mod display;
 mod error;
 pub mod features;
 mod framer;
+pub mod gate;
 mod header;
 mod message;
 pub mod payload;

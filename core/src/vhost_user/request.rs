@@ -5,6 +5,8 @@
 
 use core::fmt;
 
+use super::features::{protocol, virtio};
+use super::gate::Gate;
 use super::{Channel, Direction, Kind};
 
 /// How a payload is laid out: which sizes it may have and how it is read. Where the table of the
@@ -144,11 +146,13 @@ pub struct Row {
     pub fds: Fds,
     /// The reply.
     pub reply: Reply,
+    /// What has to be negotiated first.
+    pub gate: Gate,
 }
 
 macro_rules! requests {
     ($(#[$doc:meta])* $type:ident in $table:ident:
-     $($code:literal $name:ident, $shape:ident, $fds:ident, $reply:expr;)*) => {
+     $($code:literal $name:ident, $shape:ident, $fds:ident, $reply:expr, $gate:expr;)*) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $type(pub u32);
@@ -184,6 +188,7 @@ macro_rules! requests {
             shape: Shape::$shape,
             fds: Fds::$fds,
             reply: $reply,
+            gate: $gate,
         }),*];
     };
 }
@@ -191,66 +196,66 @@ macro_rules! requests {
 requests! {
     /// Id of a request on the main channel. Any number is a value.
     FrontendRequest in FRONTEND:
-    1  GET_FEATURES,              None,          NONE,       Reply::data(Shape::U64);
-    2  SET_FEATURES,              U64,           NONE,       Reply::ACK;
-    3  SET_OWNER,                 None,          NONE,       Reply::ACK;
-    4  RESET_OWNER,               None,          NONE,       Reply::ACK;
-    5  SET_MEM_TABLE,             MemTable,      BY_PAYLOAD, Reply::conditional(Shape::MemTableReply);
-    6  SET_LOG_BASE,              Log,           BY_PAYLOAD, Reply::conditional(Shape::LogReply);
-    7  SET_LOG_FD,                None,          ONE,        Reply::ACK;
-    8  SET_VRING_NUM,             State,         NONE,       Reply::ACK;
-    9  SET_VRING_ADDR,            Addr,          NONE,       Reply::ACK;
-    10 SET_VRING_BASE,            State,         NONE,       Reply::ACK;
-    11 GET_VRING_BASE,            State,         NONE,       Reply::data(Shape::State);
-    12 SET_VRING_KICK,            VringFd,       OPTIONAL,   Reply::ACK;
-    13 SET_VRING_CALL,            VringFd,       OPTIONAL,   Reply::ACK;
-    14 SET_VRING_ERR,             VringFd,       OPTIONAL,   Reply::ACK;
-    15 GET_PROTOCOL_FEATURES,     None,          NONE,       Reply::data(Shape::U64);
-    16 SET_PROTOCOL_FEATURES,     U64,           NONE,       Reply::ACK;
-    17 GET_QUEUE_NUM,             None,          NONE,       Reply::data(Shape::U64);
-    18 SET_VRING_ENABLE,          State,         NONE,       Reply::ACK;
-    19 SEND_RARP,                 U64,           NONE,       Reply::ACK;
-    20 NET_SET_MTU,               U64,           NONE,       Reply::ACK;
-    21 SET_BACKEND_REQ_FD,        None,          ONE,        Reply::ACK;
-    22 IOTLB_MSG,                 Iotlb,         NONE,       Reply::data(Shape::U64);
-    23 SET_VRING_ENDIAN,          State,         NONE,       Reply::ACK;
-    24 GET_CONFIG,                ConfigGet,     NONE,       Reply::data(Shape::ConfigReply);
-    25 SET_CONFIG,                ConfigSet,     NONE,       Reply::ACK;
-    26 CREATE_CRYPTO_SESSION,     CryptoRequest, NONE,       Reply::data(Shape::CryptoReply);
-    27 CLOSE_CRYPTO_SESSION,      U64,           NONE,       Reply::ACK;
-    28 POSTCOPY_ADVISE,           None,          NONE,       Reply::data_with(Shape::None, Fds::ONE);
-    29 POSTCOPY_LISTEN,           None,          NONE,       Reply::ACK;
-    30 POSTCOPY_END,              None,          NONE,       Reply::data(Shape::U64);
-    31 GET_INFLIGHT_FD,           Inflight,      NONE,       Reply::data_with(Shape::InflightReply, Fds::OPTIONAL);
-    32 SET_INFLIGHT_FD,           Inflight,      ONE,        Reply::ACK;
-    33 GPU_SET_SOCKET,            None,          ONE,        Reply::ACK;
-    34 RESET_DEVICE,              None,          NONE,       Reply::ACK;
-    35 VRING_KICK,                State,         NONE,       Reply::ACK;
-    36 GET_MAX_MEM_SLOTS,         None,          NONE,       Reply::data(Shape::U64);
-    37 ADD_MEM_REG,               MemReg,        ONE,        Reply::conditional(Shape::MemRegReply);
-    38 REM_MEM_REG,               MemReg,        OPTIONAL,   Reply::ACK;
-    39 SET_STATUS,                U64,           NONE,       Reply::ACK;
-    40 GET_STATUS,                None,          NONE,       Reply::data(Shape::U64);
-    41 GET_SHARED_OBJECT,         SharedOrNone,  NONE,       Reply::data_with(Shape::SharedOrNone, Fds::OPTIONAL);
-    42 SET_DEVICE_STATE_FD,       Transfer,      ONE,        Reply::data_with(Shape::TransferReply, Fds::OPTIONAL);
-    43 CHECK_DEVICE_STATE,        None,          NONE,       Reply::data(Shape::U64);
-    44 GET_SHMEM_CONFIG,          None,          NONE,       Reply::data(Shape::ShmemConfig);
-    45 GET_VRING_BASE_SKIP_DRAIN, State,         NONE,       Reply::data(Shape::State);
+    1  GET_FEATURES,              None,          NONE,       Reply::data(Shape::U64), Gate::OPEN;
+    2  SET_FEATURES,              U64,           NONE,       Reply::ACK, Gate::OPEN;
+    3  SET_OWNER,                 None,          NONE,       Reply::ACK, Gate::OPEN;
+    4  RESET_OWNER,               None,          NONE,       Reply::ACK, Gate::OPEN;
+    5  SET_MEM_TABLE,             MemTable,      BY_PAYLOAD, Reply::conditional(Shape::MemTableReply), Gate::OPEN;
+    6  SET_LOG_BASE,              Log,           BY_PAYLOAD, Reply::conditional(Shape::LogReply), Gate::OPEN;
+    7  SET_LOG_FD,                None,          ONE,        Reply::ACK, Gate::OPEN;
+    8  SET_VRING_NUM,             State,         NONE,       Reply::ACK, Gate::OPEN;
+    9  SET_VRING_ADDR,            Addr,          NONE,       Reply::ACK, Gate::OPEN;
+    10 SET_VRING_BASE,            State,         NONE,       Reply::ACK, Gate::OPEN;
+    11 GET_VRING_BASE,            State,         NONE,       Reply::data(Shape::State), Gate::OPEN;
+    12 SET_VRING_KICK,            VringFd,       OPTIONAL,   Reply::ACK, Gate::OPEN;
+    13 SET_VRING_CALL,            VringFd,       OPTIONAL,   Reply::ACK, Gate::OPEN;
+    14 SET_VRING_ERR,             VringFd,       OPTIONAL,   Reply::ACK, Gate::OPEN;
+    15 GET_PROTOCOL_FEATURES,     None,          NONE,       Reply::data(Shape::U64), Gate::offered_virtio(virtio::PROTOCOL_FEATURES, 44);
+    16 SET_PROTOCOL_FEATURES,     U64,           NONE,       Reply::ACK, Gate::offered_virtio(virtio::PROTOCOL_FEATURES, 47);
+    17 GET_QUEUE_NUM,             None,          NONE,       Reply::data(Shape::U64), Gate::offered(protocol::MQ, 115).for_senders();
+    18 SET_VRING_ENABLE,          State,         NONE,       Reply::ACK, Gate::virtio(virtio::PROTOCOL_FEATURES, 108).for_senders();
+    19 SEND_RARP,                 U64,           NONE,       Reply::ACK, Gate::offered(protocol::RARP, 197);
+    20 NET_SET_MTU,               U64,           NONE,       Reply::ACK, Gate::offered(protocol::MTU, 199);
+    21 SET_BACKEND_REQ_FD,        None,          ONE,        Reply::ACK, Gate::offered(protocol::BACKEND_REQ, 201);
+    22 IOTLB_MSG,                 Iotlb,         NONE,       Reply::data(Shape::U64), Gate::virtio(virtio::IOMMU_PLATFORM, 207);
+    23 SET_VRING_ENDIAN,          State,         NONE,       Reply::ACK, Gate::protocol(protocol::CROSS_ENDIAN, 111);
+    24 GET_CONFIG,                ConfigGet,     NONE,       Reply::data(Shape::ConfigReply), Gate::protocol(protocol::CONFIG, 189);
+    25 SET_CONFIG,                ConfigSet,     NONE,       Reply::ACK, Gate::protocol(protocol::CONFIG, 189);
+    26 CREATE_CRYPTO_SESSION,     CryptoRequest, NONE,       Reply::data(Shape::CryptoReply), Gate::protocol(protocol::CRYPTO_SESSION, 247);
+    27 CLOSE_CRYPTO_SESSION,      U64,           NONE,       Reply::ACK, Gate::protocol(protocol::CRYPTO_SESSION, 247);
+    28 POSTCOPY_ADVISE,           None,          NONE,       Reply::data_with(Shape::None, Fds::ONE), Gate::POSTCOPY;
+    29 POSTCOPY_LISTEN,           None,          NONE,       Reply::ACK, Gate::POSTCOPY;
+    30 POSTCOPY_END,              None,          NONE,       Reply::data(Shape::U64), Gate::POSTCOPY;
+    31 GET_INFLIGHT_FD,           Inflight,      NONE,       Reply::data_with(Shape::InflightReply, Fds::OPTIONAL), Gate::protocol(protocol::INFLIGHT_SHMFD, 178);
+    32 SET_INFLIGHT_FD,           Inflight,      ONE,        Reply::ACK, Gate::protocol(protocol::INFLIGHT_SHMFD, 178);
+    33 GPU_SET_SOCKET,            None,          ONE,        Reply::ACK, Gate::OPEN;
+    34 RESET_DEVICE,              None,          NONE,       Reply::ACK, Gate::offered(protocol::RESET_DEVICE, 221);
+    35 VRING_KICK,                State,         NONE,       Reply::ACK, Gate::protocol(protocol::INBAND_NOTIFICATIONS, 26);
+    36 GET_MAX_MEM_SLOTS,         None,          NONE,       Reply::data(Shape::U64), Gate::protocol(protocol::CONFIGURE_MEM_SLOTS, 135);
+    37 ADD_MEM_REG,               MemReg,        ONE,        Reply::conditional(Shape::MemRegReply), Gate::protocol(protocol::CONFIGURE_MEM_SLOTS, 135);
+    38 REM_MEM_REG,               MemReg,        OPTIONAL,   Reply::ACK, Gate::protocol(protocol::CONFIGURE_MEM_SLOTS, 135);
+    39 SET_STATUS,                U64,           NONE,       Reply::ACK, Gate::protocol(protocol::STATUS, 225);
+    40 GET_STATUS,                None,          NONE,       Reply::data(Shape::U64), Gate::protocol(protocol::STATUS, 225);
+    41 GET_SHARED_OBJECT,         SharedOrNone,  NONE,       Reply::data_with(Shape::SharedOrNone, Fds::OPTIONAL), Gate::protocol(protocol::SHARED_OBJECT, 228);
+    42 SET_DEVICE_STATE_FD,       Transfer,      ONE,        Reply::data_with(Shape::TransferReply, Fds::OPTIONAL), Gate::protocol(protocol::DEVICE_STATE, 158);
+    43 CHECK_DEVICE_STATE,        None,          NONE,       Reply::data(Shape::U64), Gate::protocol(protocol::DEVICE_STATE, 158);
+    44 GET_SHMEM_CONFIG,          None,          NONE,       Reply::data(Shape::ShmemConfig), Gate::protocol(protocol::SHMEM, 237);
+    45 GET_VRING_BASE_SKIP_DRAIN, State,         NONE,       Reply::data(Shape::State), Gate::protocol(protocol::GET_VRING_BASE_SKIP_DRAIN, 93);
 }
 
 requests! {
     /// Id of a request on the back-end channel. Any number is a value.
     BackendRequest in BACKEND:
-    1  IOTLB_MSG,                 Iotlb,         NONE,       Reply::ACK;
-    2  CONFIG_CHANGE_MSG,         None,          NONE,       Reply::ACK;
-    3  VRING_HOST_NOTIFIER_MSG,   Area,          OPTIONAL,   Reply::ACK;
-    4  VRING_CALL,                State,         NONE,       Reply::ACK;
-    5  VRING_ERR,                 State,         NONE,       Reply::ACK;
-    6  SHARED_OBJECT_ADD,         Shared,        NONE,       Reply::ACK;
-    7  SHARED_OBJECT_REMOVE,      Shared,        NONE,       Reply::ACK;
-    8  SHARED_OBJECT_LOOKUP,      Shared,        NONE,       Reply::data_with(Shape::LookupReply, Fds::OPTIONAL);
-    9  SHMEM_MAP,                 ShmemMap,      ONE,        Reply::ACK;
-    10 SHMEM_UNMAP,               ShmemMap,      NONE,       Reply::ACK;
+    1  IOTLB_MSG,                 Iotlb,         NONE,       Reply::ACK, Gate::virtio(virtio::IOMMU_PLATFORM, 26);
+    2  CONFIG_CHANGE_MSG,         None,          NONE,       Reply::ACK, Gate::protocol(protocol::CONFIG, 196);
+    3  VRING_HOST_NOTIFIER_MSG,   Area,          OPTIONAL,   Reply::ACK, Gate::protocol(protocol::HOST_NOTIFIER, 234);
+    4  VRING_CALL,                State,         NONE,       Reply::ACK, Gate::protocol(protocol::INBAND_NOTIFICATIONS, 26);
+    5  VRING_ERR,                 State,         NONE,       Reply::ACK, Gate::protocol(protocol::INBAND_NOTIFICATIONS, 26);
+    6  SHARED_OBJECT_ADD,         Shared,        NONE,       Reply::ACK, Gate::protocol(protocol::SHARED_OBJECT, 233);
+    7  SHARED_OBJECT_REMOVE,      Shared,        NONE,       Reply::ACK, Gate::protocol(protocol::SHARED_OBJECT, 233);
+    8  SHARED_OBJECT_LOOKUP,      Shared,        NONE,       Reply::data_with(Shape::LookupReply, Fds::OPTIONAL), Gate::protocol(protocol::SHARED_OBJECT, 233);
+    9  SHMEM_MAP,                 ShmemMap,      ONE,        Reply::ACK, Gate::protocol(protocol::SHMEM, 26);
+    10 SHMEM_UNMAP,               ShmemMap,      NONE,       Reply::ACK, Gate::protocol(protocol::SHMEM, 26);
 }
 
 /// The row of message `code` on `channel`, if the specification has it.
