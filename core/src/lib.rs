@@ -6,6 +6,7 @@
 //!
 //! * [`vhost_user`]: the messages of the unix socket, and the framer that cuts them out of a
 //!   byte stream with their file descriptors.
+//! * [`memory`]: regions of guest memory, address translation, the dirty log, where a ring lies.
 //! * [`wire`]: the cursor and the sink that the codecs read from and write to.
 //! * [`rule`]: the numbered requirements of `spec/` that the errors refer to.
 //!
@@ -15,6 +16,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod channel;
+pub mod inflight;
+pub mod memory;
 pub mod rule;
+pub mod session;
 pub mod vhost_user;
 pub mod wire;

@@ -25,4 +25,5 @@ pub mod report;
 pub mod run;
 pub mod script;
 pub mod seeds;
+pub mod session;
 pub mod target;

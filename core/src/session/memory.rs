@@ -1,0 +1,233 @@
+//! Memory table, dirty log, IOTLB and postcopy (spec §6.4, §6.8, §6.10, §6.12).
+
+use super::act::Fds;
+use super::answer::Next;
+use super::effect::Effect;
+use super::pending::{AfterQuiesce, Staging, Work};
+use super::postcopy::Step;
+use super::{Log, Refusal, Session};
+use crate::memory::map::is_on_demand;
+use crate::memory::{Backing, DirtyLog, Slot, Space};
+use crate::vhost_user::payload::{Iotlb, LogBase, MemTable, Region, RegionBytes};
+use crate::vhost_user::{FrontendRequest as R, HEADER_LEN, Header, Payload};
+use crate::wire::Reader;
+
+/// Whether these bytes are an IOTLB message that brings a translation.
+pub(super) fn is_update(bytes: &[u8]) -> bool {
+    const KIND: usize = HEADER_LEN + 25;
+    let header = Header::read(&mut Reader::new(bytes));
+    header.is_ok_and(|header| header.code == R::IOTLB_MSG.0)
+        && bytes.get(KIND) == Some(&Iotlb::UPDATE)
+}
+
+impl<F, M> Session<F, M> {
+    /// VU-258, VU-260: a new table replaces all regions, at any time.
+    pub(super) fn set_mem_table<'a>(
+        &mut self,
+        table: &MemTable<'_>,
+        fds: Fds<F>,
+    ) -> Result<Next<'a, F>, Refusal> {
+        if self.postcopy.answers_tables() && self.postcopy.after(Step::Table).is_none() {
+            return Err(Refusal::PostcopyAckDue); // VU-133
+        }
+        self.staging = Staging { regions: table.regions().collect(), fds, ..Staging::default() };
+        if let Err(error) = self.memory.check_table(&self.staging.regions) {
+            self.staging = Staging::default();
+            return Err(error.into());
+        }
+        Ok(self.map_next())
+    }
+
+    /// Maps the next region of the staged table, or goes on when all are.
+    fn map_next<'a>(&mut self) -> Next<'a, F> {
+        while let (Some(region), Some(fd)) =
+            (self.staging.regions.pop_at(0), self.staging.fds.pop_at(0))
+        {
+            if !is_on_demand(&region) {
+                self.staging.regions.insert(0, region);
+                self.work = Work::MapTable;
+                return Next::Need(Effect::MapRegion { region, fd });
+            }
+            // VU-127: pieces of it are mapped when they are used.
+            self.staging.slots.push(Slot { region, backing: Backing::OnDemand(fd) });
+            self.staging.addresses.push(0);
+        }
+        self.after_quiesce(AfterQuiesce::ReplaceTable)
+    }
+
+    pub(super) fn region_mapped<'a>(
+        &mut self,
+        mapping: M,
+        address: u64,
+    ) -> Result<Next<'a, F>, Refusal> {
+        if let Some(region) = self.staging.regions.pop_at(0) {
+            self.staging.slots.push(Slot { region, backing: Backing::Mapped(mapping) });
+            self.staging.addresses.push(address);
+        }
+        Ok(self.map_next())
+    }
+
+    /// Does something that takes mappings away, once nobody uses them: with no ring started
+    /// nobody does.
+    fn after_quiesce<'a>(&mut self, after: AfterQuiesce) -> Next<'a, F> {
+        if self.is_suspended() {
+            return match self.quiesced(after) {
+                Ok(next) => next,
+                Err(_) => Next::Success,
+            };
+        }
+        self.work = Work::Quiesce(after);
+        Next::Need(Effect::Quiesce)
+    }
+
+    pub(super) fn quiesced<'a>(&mut self, after: AfterQuiesce) -> Result<Next<'a, F>, Refusal> {
+        match after {
+            AfterQuiesce::ReplaceTable => self.table_replaced(),
+            AfterQuiesce::RemoveRegion { region } => {
+                self.memory.remove(&region).map(drop)?;
+                Ok(Next::Success)
+            }
+            AfterQuiesce::ReplaceLog { log } => self.log_replaced(log),
+            AfterQuiesce::Invalidate { iotlb } => {
+                self.iotlb.invalidate(iotlb.iova, iotlb.size).map_err(Refusal::Iotlb)?;
+                Ok(Next::Success)
+            }
+        }
+    }
+
+    fn table_replaced<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
+        let staging = &mut self.staging;
+        let mut regions: Fds<Region> = staging.slots.iter().map(|slot| slot.region).collect();
+        let replaced = self.memory.replace(&mut staging.slots);
+        let addresses = std::mem::take(&mut staging.addresses);
+        // Old mappings go only now that the new ones are in place.
+        self.staging = Staging::default();
+        replaced?;
+        let Some(next) = self.postcopy.after(Step::Table) else { return Ok(Next::Success) };
+        self.postcopy = next;
+        for (region, address) in regions.iter_mut().zip(addresses) {
+            region.user_address = address;
+        }
+        let count = u32::try_from(regions.len()).unwrap_or(0);
+        let bytes = RegionBytes::new(&regions);
+        let table = MemTable::new(count, self.layout(), bytes.as_bytes());
+        Ok(self.answer(Payload::MemTable(table))) // VU-130
+    }
+
+    /// VU-137: one more region.
+    pub(super) fn add_mem_reg<'a>(
+        &mut self,
+        region: Region,
+        fd: Option<F>,
+    ) -> Result<Next<'a, F>, Refusal> {
+        self.memory.check_add(&region)?;
+        let Some(fd) = fd else { return Ok(Next::Success) }; // decoding demands one (VU-136)
+        if is_on_demand(&region) {
+            return self.region_added(region, Backing::OnDemand(fd)); // VU-127
+        }
+        self.work = Work::MapRegion { region };
+        Ok(Next::Need(Effect::MapRegion { region, fd }))
+    }
+
+    pub(super) fn region_added<'a>(
+        &mut self,
+        region: Region,
+        backing: Backing<F, M>,
+    ) -> Result<Next<'a, F>, Refusal> {
+        self.memory.add(region, backing).map_err(|(error, _)| error)?;
+        Ok(Next::Success)
+    }
+
+    pub(super) fn rem_mem_reg<'a>(&mut self, region: &Region) -> Result<Next<'a, F>, Refusal> {
+        self.memory.find(region)?; // VU-138, VU-139, VU-143
+        Ok(self.after_quiesce(AfterQuiesce::RemoveRegion { region: *region }))
+    }
+
+    /// `SET_LOG_BASE` with a descriptor.
+    pub(super) fn set_log_base<'a>(
+        &mut self,
+        log: LogBase,
+        fd: Option<F>,
+    ) -> Result<Next<'a, F>, Refusal> {
+        // Without LOG_SHMFD no descriptor comes, and no log (DV-75).
+        let Some(fd) = fd else { return Ok(Next::Success) };
+        DirtyLog::check(&log).map_err(Refusal::Log)?; // VU-157
+        self.work = Work::MapLog { log };
+        Ok(Next::Need(Effect::MapLog { log, fd }))
+    }
+
+    pub(super) fn log_mapped<'a>(
+        &mut self,
+        log: LogBase,
+        mapping: M,
+    ) -> Result<Next<'a, F>, Refusal> {
+        self.staging.log = Some(mapping);
+        if self.log.is_none() {
+            return self.log_replaced(log);
+        }
+        Ok(self.after_quiesce(AfterQuiesce::ReplaceLog { log }))
+    }
+
+    fn log_replaced<'a>(&mut self, log: LogBase) -> Result<Next<'a, F>, Refusal> {
+        let dirty = DirtyLog::check(&log).map_err(Refusal::Log)?;
+        self.log = self.staging.log.take().map(|mapping| Log { mapping, dirty });
+        Ok(self.answer(Payload::Log(log))) // VU-029; both lengths in use fit (DC-035)
+    }
+
+    pub(super) fn iotlb_msg<'a>(&mut self, iotlb: &Iotlb) -> Result<Next<'a, F>, Refusal> {
+        let space = Space::of_iotlb(self.negotiated.protocol); // VU-265
+        if iotlb.kind == Iotlb::INVALIDATE {
+            crate::memory::Iotlb::check_invalidate(iotlb).map_err(Refusal::Iotlb)?;
+            // The answer says that nobody uses the translation any more (spec §6.12).
+            return Ok(self.after_quiesce(AfterQuiesce::Invalidate { iotlb: *iotlb }));
+        }
+        self.iotlb.message(iotlb, space, &self.memory).map_err(Refusal::Iotlb)?;
+        Ok(Next::Success)
+    }
+
+    /// A postcopy step, if it may come now (VU-175).
+    fn postcopy_step(&self, step: Step) -> Result<super::postcopy::State, Refusal> {
+        let refusal = Refusal::PostcopyOrder { code: step.request().0, state: self.postcopy };
+        self.postcopy.after(step).ok_or(refusal)
+    }
+
+    pub(super) fn postcopy_advise<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
+        self.postcopy_step(Step::Advise)?;
+        self.work = Work::OpenUserfault;
+        Ok(Next::Need(Effect::OpenUserfault))
+    }
+
+    pub(super) fn userfault_opened<'a>(&mut self, fd: F) -> Result<Next<'a, F>, Refusal> {
+        self.postcopy = self.postcopy_step(Step::Advise)?;
+        let len = self.buffer.put(R::POSTCOPY_ADVISE, Payload::None);
+        Ok(Next::Answer(len, Some(fd))) // VU-174
+    }
+
+    pub(super) fn postcopy_listen<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
+        self.postcopy = self.postcopy_step(Step::Listen)?;
+        Ok(Next::Success)
+    }
+
+    /// The front-end has taken in where our memory is: now it may be touched (VU-131, VU-176).
+    pub(super) fn postcopy_acknowledged<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
+        self.postcopy_step(Step::Acknowledge)?;
+        self.work = Work::RegisterUserfault;
+        Ok(Next::Need(Effect::RegisterUserfault))
+    }
+
+    pub(super) fn userfault_registered<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
+        self.postcopy = self.postcopy_step(Step::Acknowledge)?;
+        Ok(Next::Success)
+    }
+
+    pub(super) fn postcopy_end<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
+        self.postcopy_step(Step::End)?;
+        self.work = Work::CloseUserfault;
+        Ok(Next::Need(Effect::CloseUserfault))
+    }
+
+    pub(super) fn userfault_closed<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
+        self.postcopy = self.postcopy_step(Step::End)?; // VU-177
+        Ok(Next::Success)
+    }
+}

@@ -1,0 +1,3 @@
+//! What a script says about a session before its first message.
+
+pub mod offer;
