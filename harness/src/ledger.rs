@@ -55,6 +55,12 @@ impl Token {
         self.number
     }
 
+    /// Another descriptor for the same thing, as `dup` makes one.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        self.ledger.open()
+    }
+
     /// A second owner of the same descriptor, which is what broken code makes.
     #[must_use]
     pub fn alias(&self) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{LogError, wraps};
+use super::{LogError, Pieces, wraps};
 use crate::vhost_user::payload::LogBase;
 
 /// Bytes of a page of the log (VU-149). This is not the page size of the host.
@@ -93,9 +93,21 @@ impl DirtyLog {
         }
     }
 
+    /// As [`mark`](Self::mark), for pieces of memory that were written to. The log counts pages of
+    /// guest physical addresses, however the pieces were found (VU-147).
+    #[inline]
+    pub fn mark_pieces<B>(&self, pieces: Pieces<'_, B>, memory: &(impl LogMemory + ?Sized)) {
+        let table = pieces.table();
+        for piece in pieces {
+            if let Some(address) = table.guest_address(&piece) {
+                self.mark(address, piece.len, memory);
+            }
+        }
+    }
+
     /// As [`mark`](Self::mark), for `len` bytes at `offset` of a used ring whose log address is
-    /// `log_address` (VU-148). The log address of a ring with IOMMU is translated by the caller
-    /// (DV-80). An address of 2^64 or more is in no log.
+    /// `log_address` (VU-148). With IOMMU that is an I/O virtual address: it is resolved first, and
+    /// its pieces are marked instead (DV-80). An address of 2^64 or more is in no log.
     #[inline]
     pub fn mark_used(
         &self,

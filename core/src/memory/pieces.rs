@@ -74,6 +74,13 @@ impl<'a, B> Pieces<'a, B> {
         }
         Ok(Self { table, route, address, left: len })
     }
+
+    /// The table that the pieces are in.
+    #[must_use]
+    #[inline]
+    pub const fn table(&self) -> &'a MemoryTable<B> {
+        self.table
+    }
 }
 
 impl<B> Iterator for Pieces<'_, B> {

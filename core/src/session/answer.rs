@@ -142,6 +142,14 @@ impl Buffer {
         written.unwrap_or(0)
     }
 
+    /// Puts another number into a reply that is being built.
+    pub(super) fn patch(&mut self, offset: usize, number: u64) {
+        let bytes = number.to_ne_bytes();
+        if let Some(place) = self.0.get_mut(offset..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = bytes;
+        }
+    }
+
     /// Builds the answer to a request that succeeded, if one is due.
     #[inline]
     pub(super) fn success(&mut self, asked: Asked) -> Option<usize> {

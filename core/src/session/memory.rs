@@ -8,15 +8,19 @@ use super::postcopy::Step;
 use super::{Log, Refusal, Session};
 use crate::memory::map::is_on_demand;
 use crate::memory::{Backing, DirtyLog, Slot, Space};
-use crate::vhost_user::payload::{Iotlb, LogBase, MemTable, Region, RegionBytes};
+use crate::vhost_user::payload::{Fixed, Iotlb, LogBase, MemTable, Region};
 use crate::vhost_user::{FrontendRequest as R, HEADER_LEN, Header, Payload};
 use crate::wire::Reader;
+
+/// Where in a memory table the user address of its first region is, header included.
+const FIRST_USER_ADDRESS: usize = HEADER_LEN + MemTable::PREFIX_LEN as usize + 16;
 
 /// Whether these bytes are an IOTLB message that brings a translation.
 pub(super) fn is_update(bytes: &[u8]) -> bool {
     const KIND: usize = HEADER_LEN + 25;
     let header = Header::read(&mut Reader::new(bytes));
     header.is_ok_and(|header| header.code == R::IOTLB_MSG.0)
+        && bytes.len() == HEADER_LEN + <Iotlb as Fixed>::LEN as usize
         && bytes.get(KIND) == Some(&Iotlb::UPDATE)
 }
 
@@ -35,6 +39,11 @@ impl<F, M> Session<F, M> {
             self.staging = Staging::default();
             return Err(error.into());
         }
+        if self.postcopy.answers_tables() {
+            // The reply has the size of the request, and all of it but the addresses that
+            // `region_mapped` puts in (VU-130, spec §6.10).
+            self.staging.reply = self.buffer.put(R::SET_MEM_TABLE, Payload::MemTable(*table));
+        }
         Ok(self.map_next())
     }
 
@@ -50,7 +59,6 @@ impl<F, M> Session<F, M> {
             }
             // VU-127: pieces of it are mapped when they are used.
             self.staging.slots.push(Slot { region, backing: Backing::OnDemand(fd) });
-            self.staging.addresses.push(0);
         }
         self.after_quiesce(AfterQuiesce::ReplaceTable)
     }
@@ -61,8 +69,12 @@ impl<F, M> Session<F, M> {
         address: u64,
     ) -> Result<Next<'a, F>, Refusal> {
         if let Some(region) = self.staging.regions.pop_at(0) {
+            if self.postcopy.answers_tables() {
+                let region_len = Region::encoded_len(self.layout().xen_mmap) as usize;
+                let at = FIRST_USER_ADDRESS + self.staging.slots.len() * region_len;
+                self.buffer.patch(at, address);
+            }
             self.staging.slots.push(Slot { region, backing: Backing::Mapped(mapping) });
-            self.staging.addresses.push(address);
         }
         Ok(self.map_next())
     }
@@ -96,22 +108,14 @@ impl<F, M> Session<F, M> {
     }
 
     fn table_replaced<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
-        let staging = &mut self.staging;
-        let mut regions: Fds<Region> = staging.slots.iter().map(|slot| slot.region).collect();
-        let replaced = self.memory.replace(&mut staging.slots);
-        let addresses = std::mem::take(&mut staging.addresses);
+        let replaced = self.memory.replace(&mut self.staging.slots);
+        let reply = self.staging.reply;
         // Old mappings go only now that the new ones are in place.
         self.staging = Staging::default();
         replaced?;
         let Some(next) = self.postcopy.after(Step::Table) else { return Ok(Next::Success) };
         self.postcopy = next;
-        for (region, address) in regions.iter_mut().zip(addresses) {
-            region.user_address = address;
-        }
-        let count = u32::try_from(regions.len()).unwrap_or(0);
-        let bytes = RegionBytes::new(&regions);
-        let table = MemTable::new(count, self.layout(), bytes.as_bytes());
-        Ok(self.answer(Payload::MemTable(table))) // VU-130
+        Ok(Next::Answer(reply, None)) // VU-130
     }
 
     /// VU-137: one more region.

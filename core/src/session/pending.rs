@@ -98,8 +98,8 @@ pub(super) struct Staging<F, M> {
     pub(super) fds: ArrayVec<F, MAX_FDS>,
     /// Those that are.
     pub(super) slots: ArrayVec<Slot<Backing<F, M>>, MAX_FDS>,
-    /// Where they are mapped.
-    pub(super) addresses: ArrayVec<u64, MAX_FDS>,
+    /// Length of the table that is already in the buffer as the reply.
+    pub(super) reply: usize,
     /// A mapped log.
     pub(super) log: Option<M>,
 }
@@ -110,7 +110,7 @@ impl<F, M> Default for Staging<F, M> {
             regions: ArrayVec::new(),
             fds: ArrayVec::new(),
             slots: ArrayVec::new(),
-            addresses: ArrayVec::new(),
+            reply: 0,
             log: None,
         }
     }

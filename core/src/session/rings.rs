@@ -36,6 +36,16 @@ impl<F, M> Session<F, M> {
         self.negotiated.has_virtio(virtio::RING_PACKED)
     }
 
+    /// Whether rings are split, which nobody knows before `SET_FEATURES`.
+    const fn is_split(&self) -> bool {
+        self.negotiated.virtio.is_some() && !self.is_packed()
+    }
+
+    /// The base of a ring in the encoding of its form (VU-089, VU-090).
+    const fn encoded(&self, base: u32) -> u32 {
+        if self.is_split() { base & SPLIT_BASE } else { base }
+    }
+
     /// Goes on after a change of a ring: a device that looks at it has to hear of it.
     #[inline]
     fn changed<'a>(
@@ -72,8 +82,7 @@ impl<F, M> Session<F, M> {
     }
 
     pub(super) fn set_vring_base<'a>(&mut self, state: VringState) -> Result<Next<'a, F>, Refusal> {
-        // Before SET_FEATURES nobody knows which of the two encodings it is.
-        let is_split = self.negotiated.virtio.is_some() && !self.is_packed();
+        let is_split = self.is_split();
         let ring = self.stopped_ring(state.index)?;
         if is_split && state.num > SPLIT_BASE {
             return Err(Refusal::SplitBase { base: state.num }); // VU-087, HZ-68
@@ -92,7 +101,8 @@ impl<F, M> Session<F, M> {
         let ring = self.ring_mut(index)?;
         if !ring.state.started {
             // DV-34: a ring that never ran ends where it was told to begin.
-            let num = ring.base;
+            let base = ring.base;
+            let num = self.encoded(base);
             return Ok(self.answer(Payload::State(VringState { index, num })));
         }
         self.work = Work::StopRing { index, is_drained: drain };
@@ -104,10 +114,8 @@ impl<F, M> Session<F, M> {
         index: u32,
         base: u32,
     ) -> Result<Next<'a, F>, Refusal> {
-        let is_packed = self.is_packed();
-        let ring = self.ring_mut(index)?;
-        ring.base = if is_packed { base } else { base & SPLIT_BASE }; // VU-089, VU-090
-        let num = ring.base;
+        let num = self.encoded(base);
+        self.ring_mut(index)?.base = num;
         self.ring_lost(index);
         Ok(self.answer(Payload::State(VringState { index, num }))) // VU-091
     }

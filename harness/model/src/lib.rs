@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod session;
 pub mod vhost_user;
 
 use std::fmt;

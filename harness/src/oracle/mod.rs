@@ -13,6 +13,7 @@
 //! checks and, under libFuzzer, with `AddressSanitizer`.
 
 pub mod message;
+pub mod session;
 pub mod stream;
 
 use vhost_fuzz_core::rule::{Family, Rule};

@@ -2,6 +2,7 @@
 
 pub mod msg_decode;
 pub mod msg_stream;
+pub mod session;
 
 /// One fuzz target: a name and a body that takes the bytes of one input.
 #[derive(Clone, Copy, Debug)]
