@@ -6,7 +6,7 @@
 //!
 //! # What is counted
 //!
-//! One operation is one turn of a loop in [`codec`] or [`stream`]. It reads its input through
+//! One operation is one turn of a loop in [`codec`], [`stream`] or [`session`]. It reads its input through
 //! [`black_box`](std::hint::black_box) and gives its result to it, so that nothing is computed
 //! ahead of the loop or dropped as unused. Kind and layout of a message are behind a box too, but
 //! before the loop, as a receiver knows them from the last negotiation on.
@@ -19,12 +19,14 @@
 pub mod codec;
 pub mod floor;
 pub mod samples;
+pub mod session;
 pub mod stream;
 
 use std::time::{Duration, Instant};
 
 use codec::Reads;
 use samples::Sample;
+use session::{Request, Served};
 use stream::{Cut, Stream};
 
 /// One thing whose cost is measured.
@@ -40,6 +42,7 @@ enum Work {
     Decode(fn() -> Sample, Reads),
     Encode(fn() -> Sample),
     Frame(Cut),
+    Serve(fn() -> Request),
 }
 
 /// An operation with its input.
@@ -51,6 +54,7 @@ enum Input {
     Decode(Sample, Reads),
     Encode(Sample),
     Frame(Stream, Cut),
+    Serve(Box<Served>),
 }
 
 /// All operations.
@@ -74,6 +78,11 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::frame("framer-whole", Cut::Whole),
     Operation::frame("framer-exact", Cut::Exact),
     Operation::frame("framer-bytewise", Cut::Bytewise),
+    Operation::serve("session-get_features", session::get_features),
+    Operation::serve("session-set_vring_addr", session::set_vring_addr),
+    Operation::serve("session-set_vring_call", session::set_vring_call),
+    Operation::serve("session-set_mem_table-8-regions", session::mem_table_8),
+    Operation::serve("session-get_config-60-bytes", session::get_config),
 ];
 
 impl Operation {
@@ -87,6 +96,10 @@ impl Operation {
 
     const fn frame(name: &'static str, cut: Cut) -> Self {
         Self { name, work: Work::Frame(cut) }
+    }
+
+    const fn serve(name: &'static str, request: fn() -> Request) -> Self {
+        Self { name, work: Work::Serve(request) }
     }
 
     /// The operation of this name.
@@ -122,6 +135,11 @@ impl Operation {
                 stream::check(&mut stream, cut, self.name);
                 Input::Frame(stream, cut)
             }
+            Work::Serve(request) => {
+                let mut served = Served::new(request());
+                served.check(self.name);
+                Input::Serve(Box::new(served))
+            }
         };
         Prepared(input)
     }
@@ -134,6 +152,7 @@ impl Prepared {
             Input::Decode(sample, reads) => codec::decode(sample, *reads, times),
             Input::Encode(sample) => codec::encode(sample, times),
             Input::Frame(stream, cut) => stream::run(stream, *cut, times),
+            Input::Serve(served) => served.run(times),
         }
     }
 
@@ -141,7 +160,7 @@ impl Prepared {
     #[must_use]
     pub fn messages(&self) -> u64 {
         match &self.0 {
-            Input::Decode(..) | Input::Encode(_) => 1,
+            Input::Decode(..) | Input::Encode(_) | Input::Serve(_) => 1,
             Input::Frame(stream, _) => stream.messages(),
         }
     }
@@ -152,6 +171,7 @@ impl Prepared {
         match &self.0 {
             Input::Decode(sample, _) | Input::Encode(sample) => &sample.bytes,
             Input::Frame(stream, _) => stream.bytes(),
+            Input::Serve(served) => served.bytes(),
         }
     }
 }

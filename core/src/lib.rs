@@ -7,6 +7,9 @@
 //! * [`vhost_user`]: the messages of the unix socket, and the framer that cuts them out of a
 //!   byte stream with their file descriptors.
 //! * [`memory`]: regions of guest memory, address translation, the dirty log, where a ring lies.
+//! * [`inflight`]: the shared memory that tells a restarted back-end what it still owes.
+//! * [`frontend`]: the front-end role, on both sockets.
+//! * [`channel`]: the back-end's end of the back-end channel.
 //! * [`wire`]: the cursor and the sink that the codecs read from and write to.
 //! * [`rule`]: the numbered requirements of `spec/` that the errors refer to.
 //!
@@ -17,6 +20,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod channel;
+pub mod frontend;
 pub mod inflight;
 pub mod memory;
 pub mod rule;

@@ -5,11 +5,12 @@
 
 use std::fmt::Write as _;
 
+use vhost_fuzz_core::vhost_user::features::{self, protocol};
 use vhost_fuzz_core::vhost_user::request::{Row, forms};
 use vhost_fuzz_core::vhost_user::{Direction, Flags, Kind};
 
-use crate::script;
-use crate::script::Record;
+use crate::script::{self, Actor, FdKind, Record};
+use crate::session::offer::{OPERATION, ScriptOffer};
 
 /// Numbers at which something changes.
 const BOUNDARIES: &[(&str, u64)] = &[
@@ -29,11 +30,24 @@ const BOUNDARIES: &[(&str, u64)] = &[
 #[must_use]
 pub fn of(target: &str) -> Option<String> {
     match target {
+        "mem_table" => {
+            Some(render(target, messages().chain(numbers()).chain(records()).chain(actions())))
+        }
         "msg_decode" => Some(render(target, messages().chain(numbers()))),
-        "msg_stream" => Some(render(target, messages().chain(numbers()).chain(records()))),
+        "msg_stream" | "diff_vhost" => {
+            Some(render(target, messages().chain(numbers()).chain(records())))
+        }
+        "session" => {
+            let words = messages().chain(numbers()).chain(records()).chain(conversation());
+            Some(render(target, words))
+        }
         _ => None,
     }
 }
+
+/// Bytes of an offer in a dictionary: up to the memory slots. The rest is as in the default, and
+/// a word has to stay below the 64 bytes that libFuzzer takes.
+const OFFER_LEN: usize = 34;
 
 type Entry = (String, Vec<u8>);
 
@@ -85,7 +99,75 @@ fn records() -> impl Iterator<Item = Entry> {
         record("control_truncated", Record::ControlTruncated),
         record("close", Record::Close),
         record("reconnect", Record::Reconnect),
-        record("fd", Record::Fd { kind: script::FdKind::EVENTFD, seals: 0, size: 0 }),
+        record("fd", Record::Fd { kind: FdKind::EVENTFD, seals: 0, size: 0 }),
+    ]
+    .into_iter()
+}
+
+/// What is said and done around the messages of a session.
+fn conversation() -> impl Iterator<Item = Entry> {
+    let record = |name: &str, record: Record<'_>| {
+        (format!("record_{name}"), script::encode(&[record])[1..].to_vec())
+    };
+    let fd = |name: &str, kind| {
+        let size = if kind == FdKind::MEMFD { 0x20_0000 } else { 0 };
+        record(&format!("fd_{name}"), Record::Fd { kind, seals: 0, size })
+    };
+    let end = |name: &str, is_ok, value| {
+        record(&format!("effect_{name}"), Record::EffectResult { is_ok, value })
+    };
+    let offer = |name: &str, offer: &ScriptOffer| {
+        let mut arguments = offer.encode();
+        arguments.truncate(OFFER_LEN);
+        let (actor, operation) = (Actor::Device, OPERATION);
+        record(name, Record::Action { actor, operation, arguments: arguments.into() })
+    };
+    let default = ScriptOffer::default();
+    let everything =
+        ScriptOffer { protocol_features: protocol::ALL, queues: 256, ..default.clone() };
+    let nothing = ScriptOffer { features: 0, protocol_features: 0, ..default.clone() };
+    let few = ScriptOffer { queues: 1, max_queue_size: 1, max_mem_slots: 1, ..default.clone() };
+    let words = [
+        fd("memfd", FdKind::MEMFD),
+        fd("socket", FdKind::SOCKET),
+        fd("pipe", FdKind::PIPE),
+        end("done", true, 0),
+        end("done_1", true, 1),
+        end("done_area", true, 0x2000),
+        end("done_negative", true, u64::MAX),
+        end("fails", false, 5),
+        offer("offer", &default),
+        offer("offer_everything", &everything),
+        offer("offer_nothing", &nothing),
+        offer("offer_few", &few),
+    ];
+    words.into_iter().chain(feature_bits())
+}
+
+/// Each feature bit as the u64 that `SET_FEATURES` or `SET_PROTOCOL_FEATURES` carries.
+fn feature_bits() -> impl Iterator<Item = Entry> {
+    let entry = |kind: &str, (bit, name): &(u32, &str)| {
+        (format!("{kind}_{}", name.to_lowercase()), (1_u64 << bit).to_ne_bytes().to_vec())
+    };
+    let virtio = features::VIRTIO.iter().map(move |word| entry("virtio", word));
+    virtio.chain(features::PROTOCOL.iter().map(move |word| entry("protocol", word)))
+}
+
+/// The questions of `mem_table`, each with numbers of 0.
+fn actions() -> impl Iterator<Item = Entry> {
+    let action = |name: &str, actor, operation, len: usize| {
+        let record = Record::Action { actor, operation, arguments: vec![0; len].into() };
+        (format!("action_{name}"), script::encode(&[record])[1..].to_vec())
+    };
+    [
+        action("start", Actor::Device, 0, 16),
+        action("start_with_slots", Actor::Device, 0, 17),
+        action("find", Actor::Driver, 1, 17),
+        action("translate", Actor::Driver, 2, 17),
+        action("mark", Actor::Driver, 3, 16),
+        action("place", Actor::Driver, 4, 1),
+        action("mark_used", Actor::Driver, 5, 17),
+        action("write", Actor::Driver, 6, 16),
     ]
     .into_iter()
 }
@@ -121,5 +203,30 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), count, "{}", target.name);
         }
+    }
+
+    #[test]
+    fn libfuzzer_takes_every_word() {
+        for target in TARGETS {
+            let text = of(target.name).expect("a dictionary");
+            for (name, word) in text.lines().filter_map(|line| line.split_once('=')) {
+                assert!(word.matches("\\x").count() <= 64, "{}: {name}", target.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_offer_keeps_what_it_is_for() {
+        let text = of("session").expect("a dictionary");
+        let line = text.lines().find(|line| line.starts_with("record_offer_few=")).expect("few");
+        let bytes: Vec<_> = line
+            .split("\\x")
+            .skip(1)
+            .map(|byte| u8::from_str_radix(byte.trim_end_matches('"'), 16).expect("hex"))
+            .collect();
+        let script = [&[script::VERSION], &bytes[..]].concat();
+        let offer = ScriptOffer::of_script(&script::decode(&script));
+        assert_eq!((offer.queues, offer.max_queue_size, offer.max_mem_slots), (1, 1, 1));
+        assert_eq!(offer.config_len, ScriptOffer::default().config_len);
     }
 }

@@ -32,11 +32,19 @@ impl Ledger {
     /// # Panics
     /// When one was not, or was twice.
     pub fn settle(&self) {
+        self.settle_as("fd ledger: descriptor");
+    }
+
+    /// The same of something else that is opened and closed.
+    ///
+    /// # Panics
+    /// When one was not, or was twice; the message begins with this name.
+    pub fn settle_as(&self, name: &str) {
         for (number, closed) in self.closed.borrow().iter().enumerate() {
             match closed {
                 1 => {}
-                0 => panic!("fd ledger: descriptor {number} was never closed"),
-                times => panic!("fd ledger: descriptor {number} was closed {times} times"),
+                0 => panic!("{name} {number} was never closed"),
+                times => panic!("{name} {number} was closed {times} times"),
             }
         }
     }

@@ -1,9 +1,17 @@
 //! When an oracle speaks, the input becomes a test that a person can paste.
 
+use std::any::Any;
 use std::fmt::Write as _;
 
 /// Longest input that is printed in full; a longer one is only named.
 const PRINT_LIMIT: usize = 4096;
+
+/// The message of a panic; nothing when it carried something else than words.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+}
 
 /// A test that runs `bytes` through `target` again, and how to keep it.
 #[must_use]

@@ -9,7 +9,9 @@
 //!   request table.
 //! * [`message`]: all 55 requests and 55 replies, and ids that the specification does not have.
 //! * [`hostile`]: legal messages with damage.
+//! * [`front_end`]: sessions that make sense, for the differential target.
 //! * [`script`]: inputs of the stream target.
+//! * [`session`]: inputs of the session target, and what comes back.
 //! * [`choice`] and [`flat`]: how a choice of many strategies shrinks to the simplest, and a list
 //!   of lists element by element.
 //! * [`stream`]: what the framer makes of a script, by value.
@@ -23,12 +25,14 @@
 
 pub mod choice;
 pub mod flat;
+pub mod front_end;
 pub mod hostile;
 pub mod message;
 pub mod number;
 pub mod payload;
 pub mod runner;
 pub mod script;
+pub mod session;
 pub mod shape;
 pub mod stream;
 

@@ -164,7 +164,7 @@ impl Session {
     /// Whether the operation code asks for the asymmetric form.
     #[must_use]
     pub fn is_asymmetric(&self) -> bool {
-        self.operation & u64::from(u32::MAX) == CryptoSession::CREATE_ASYMMETRIC.into()
+        self.operation & u64::from(u32::MAX) == u64::from(CryptoSession::CREATE_ASYMMETRIC)
     }
 
     /// The session as it is on the wire.

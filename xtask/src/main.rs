@@ -4,6 +4,7 @@
 //! code. A task that cannot do its work returns an error, which is printed as one line.
 
 mod corpus;
+mod figures;
 mod fuzz;
 mod icount;
 mod rules;
@@ -24,6 +25,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     Corpus(corpus::Options),
+    Figures(figures::Options),
     Fuzz(fuzz::Options),
     Icount(icount::Options),
     Rules(rules::Options),
@@ -32,6 +34,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Corpus(options) => corpus::run(&options),
+        Task::Figures(options) => figures::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Icount(options) => icount::run(&options),
         Task::Rules(options) => rules::run(&options),

@@ -166,13 +166,13 @@ impl AreaError {
             | Self::WrapCounter { .. }
             | Self::ChainLength { .. }
             | Self::ChainEnd { .. }
-            | Self::Counter { .. } => Rule::dc(33),
-            Self::RingUnreadable { .. } => Rule::vu(188),
-            Self::Head { .. }
+            | Self::Counter { .. }
+            | Self::Head { .. }
             | Self::AlreadyInFlight { .. }
             | Self::NotInFlight { .. }
-            | Self::NoRoom { .. }
-            | Self::Busy { .. } => Rule::dc(34),
+            | Self::NoRoom { .. } => Rule::dc(33),
+            Self::RingUnreadable { .. } => Rule::vu(188),
+            Self::Busy { .. } => Rule::dc(34),
         }
     }
 }

@@ -189,8 +189,8 @@ impl<M: AreaMemory> SplitArea<M> {
     /// Records a head that was taken from the available ring (VU-184).
     ///
     /// # Errors
-    /// [`AreaError::Head`] and [`AreaError::AlreadyInFlight`] (DC-034), [`AreaError::Counter`]
-    /// when 2^64 requests were fetched.
+    /// [`AreaError::Head`], [`AreaError::AlreadyInFlight`], and [`AreaError::Counter`] when 2^64
+    /// requests were fetched (DC-033).
     pub fn fetch(&mut self, head: u16) -> Result<(), AreaError> {
         let queue_size = self.region.queue_size();
         let slot = self.heads.get_mut(usize::from(head));
@@ -216,7 +216,7 @@ impl<M: AreaMemory> SplitArea<M> {
     /// is not called.
     ///
     /// # Errors
-    /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-034), before anything is stored;
+    /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-033), before anything is stored;
     /// what `publish` returns.
     pub fn complete<E: From<AreaError>>(
         &mut self,

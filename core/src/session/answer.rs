@@ -2,12 +2,15 @@
 
 use super::NO_INFLIGHT;
 use super::effect::Effect;
+use super::offer::Offer;
 use super::refusal::Refusal;
-use crate::vhost_user::payload::CryptoSession;
+use crate::vhost_user::payload::{Config, CryptoSession};
 use crate::vhost_user::request::{ReplyClass, Row};
 use crate::vhost_user::{
-    Channel, DEFAULT_PAYLOAD_LIMIT, Flags, FrontendRequest as R, HEADER_LEN, Message, Payload,
+    Channel, DEFAULT_PAYLOAD_LIMIT, Flags, FrontendRequest as R, HEADER_LEN, Header, Message,
+    Payload,
 };
+use crate::wire::{Sink, SliceSink};
 
 /// What a session wants after a message or the result of an effect.
 #[derive(Debug)]
@@ -140,6 +143,25 @@ impl Buffer {
         let written = reply.encode(&mut self.0);
         debug_assert!(written.is_ok(), "{reply:?} does not fit");
         written.unwrap_or(0)
+    }
+
+    /// Builds the reply to `GET_CONFIG`: as many bytes as the window has, first those of its
+    /// payload, then zeros.
+    pub(super) fn put_window(&mut self, window: &Config<'_>) -> usize {
+        static ZEROS: [u8; Offer::CONFIG_LIMIT as usize] = [0; Offer::CONFIG_LIMIT as usize];
+        let Config { offset, size, flags, payload } = *window;
+        let len = usize::try_from(size).unwrap_or(usize::MAX).min(ZEROS.len());
+        let data = payload.get(..len).unwrap_or(payload);
+        let size = Config::PREFIX_LEN.saturating_add(size);
+        let header = Header { code: R::GET_CONFIG.0, flags: Flags::REPLY, size };
+        let mut sink = SliceSink::new(&mut self.0);
+        header.write(&mut sink);
+        sink.ne_u32(offset);
+        sink.ne_u32(window.size);
+        sink.ne_u32(flags);
+        sink.put(data);
+        sink.put(ZEROS.get(data.len()..len).unwrap_or_default());
+        HEADER_LEN + Config::PREFIX_LEN as usize + len
     }
 
     /// Puts another number into a reply that is being built.

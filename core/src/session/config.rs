@@ -4,7 +4,6 @@ use super::answer::Next;
 use super::effect::Effect;
 use super::pending::Work;
 use super::{Offer, Refusal, Session};
-use crate::vhost_user::Payload;
 use crate::vhost_user::payload::Config;
 
 impl<F, M> Session<F, M> {
@@ -36,13 +35,8 @@ impl<F, M> Session<F, M> {
         flags: u32,
         data: &[u8],
     ) -> Result<Next<'a, F>, Refusal> {
-        let mut bytes = [0; Offer::CONFIG_LIMIT as usize];
-        let wanted = usize::try_from(size).unwrap_or(usize::MAX).min(bytes.len());
-        let (wanted, _) = bytes.split_at_mut(wanted);
-        for (byte, data) in wanted.iter_mut().zip(data) {
-            *byte = *data;
-        }
-        Ok(self.answer(Payload::Config(Config { offset, size, flags, payload: wanted })))
+        let window = Config { offset, size, flags, payload: data };
+        Ok(Next::Answer(self.buffer.put_window(&window), None))
     }
 
     pub(super) fn set_config<'a>(&mut self, window: &Config<'a>) -> Result<Next<'a, F>, Refusal> {

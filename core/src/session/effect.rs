@@ -6,7 +6,8 @@ use crate::vhost_user::payload::{CryptoSession, Inflight, LogBase, Region};
 /// [`Session::on_done`](super::Session::on_done). Handles in an effect belong to the caller.
 #[derive(Debug)]
 pub enum Effect<'a, F> {
-    /// The front-end chose these virtio features.
+    /// The front-end chose these virtio features. Without bit 30 every ring is enabled when the
+    /// session has answered (VU-042), so rings that are started have to be looked at again.
     Features {
         /// All 64 bits, bits 26 and 30 among them.
         features: u64,

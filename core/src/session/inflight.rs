@@ -23,6 +23,17 @@ impl<F, M> Session<F, M> {
         Ok(geometry)
     }
 
+    /// Where the regions of the in-flight area lie, for the rings of this moment. `None` without
+    /// an area, and with one that was handed over for split rings and is too small for the packed
+    /// ones that were chosen later: nothing may be read from it then (VU-182).
+    #[must_use]
+    pub fn inflight_geometry(&self) -> Option<Geometry> {
+        let area = &self.inflight.as_ref()?.area;
+        let geometry = self.geometry(area).ok()?;
+        geometry.check(self.offer.queues, area.mmap_size, area.mmap_offset).ok()?;
+        Some(geometry)
+    }
+
     pub(super) fn get_inflight_fd<'a>(&mut self, wanted: Inflight) -> Result<Next<'a, F>, Refusal> {
         let Geometry { queues, queue_size, .. } = self.geometry(&wanted)?;
         self.work = Work::AllocateInflight;
@@ -42,7 +53,8 @@ impl<F, M> Session<F, M> {
             let code = R::GET_INFLIGHT_FD.0;
             return Err(Refusal::Effect { code, error: EffectError(ENOMEM) });
         }
-        let area = Inflight { mmap_size, mmap_offset, ..self.wanted_inflight };
+        // The request's padding does not come back.
+        let area = Inflight { mmap_size, mmap_offset, padding: 0, ..self.wanted_inflight };
         let len = self.buffer.put(R::GET_INFLIGHT_FD, Payload::Inflight(area));
         Ok(Next::Answer(len, Some(fd))) // VU-030, VU-179
     }

@@ -44,18 +44,18 @@ impl<F, M> Session<F, M> {
             // `region_mapped` puts in (VU-130, spec §6.10).
             self.staging.reply = self.buffer.put(R::SET_MEM_TABLE, Payload::MemTable(*table));
         }
-        Ok(self.map_next())
+        self.map_next()
     }
 
     /// Maps the next region of the staged table, or goes on when all are.
-    fn map_next<'a>(&mut self) -> Next<'a, F> {
+    fn map_next<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
         while let (Some(region), Some(fd)) =
             (self.staging.regions.pop_at(0), self.staging.fds.pop_at(0))
         {
             if !is_on_demand(&region) {
                 self.staging.regions.insert(0, region);
                 self.work = Work::MapTable;
-                return Next::Need(Effect::MapRegion { region, fd });
+                return Ok(Next::Need(Effect::MapRegion { region, fd }));
             }
             // VU-127: pieces of it are mapped when they are used.
             self.staging.slots.push(Slot { region, backing: Backing::OnDemand(fd) });
@@ -76,20 +76,17 @@ impl<F, M> Session<F, M> {
             }
             self.staging.slots.push(Slot { region, backing: Backing::Mapped(mapping) });
         }
-        Ok(self.map_next())
+        self.map_next()
     }
 
     /// Does something that takes mappings away, once nobody uses them: with no ring started
     /// nobody does.
-    fn after_quiesce<'a>(&mut self, after: AfterQuiesce) -> Next<'a, F> {
+    fn after_quiesce<'a>(&mut self, after: AfterQuiesce) -> Result<Next<'a, F>, Refusal> {
         if self.is_suspended() {
-            return match self.quiesced(after) {
-                Ok(next) => next,
-                Err(_) => Next::Success,
-            };
+            return self.quiesced(after);
         }
         self.work = Work::Quiesce(after);
-        Next::Need(Effect::Quiesce)
+        Ok(Next::Need(Effect::Quiesce))
     }
 
     pub(super) fn quiesced<'a>(&mut self, after: AfterQuiesce) -> Result<Next<'a, F>, Refusal> {
@@ -144,7 +141,7 @@ impl<F, M> Session<F, M> {
 
     pub(super) fn rem_mem_reg<'a>(&mut self, region: &Region) -> Result<Next<'a, F>, Refusal> {
         self.memory.find(region)?; // VU-138, VU-139, VU-143
-        Ok(self.after_quiesce(AfterQuiesce::RemoveRegion { region: *region }))
+        self.after_quiesce(AfterQuiesce::RemoveRegion { region: *region })
     }
 
     /// `SET_LOG_BASE` with a descriptor.
@@ -169,7 +166,7 @@ impl<F, M> Session<F, M> {
         if self.log.is_none() {
             return self.log_replaced(log);
         }
-        Ok(self.after_quiesce(AfterQuiesce::ReplaceLog { log }))
+        self.after_quiesce(AfterQuiesce::ReplaceLog { log })
     }
 
     fn log_replaced<'a>(&mut self, log: LogBase) -> Result<Next<'a, F>, Refusal> {
@@ -183,7 +180,7 @@ impl<F, M> Session<F, M> {
         if iotlb.kind == Iotlb::INVALIDATE {
             crate::memory::Iotlb::check_invalidate(iotlb).map_err(Refusal::Iotlb)?;
             // The answer says that nobody uses the translation any more (spec §6.12).
-            return Ok(self.after_quiesce(AfterQuiesce::Invalidate { iotlb: *iotlb }));
+            return self.after_quiesce(AfterQuiesce::Invalidate { iotlb: *iotlb });
         }
         self.iotlb.message(iotlb, space, &self.memory).map_err(Refusal::Iotlb)?;
         Ok(Next::Success)

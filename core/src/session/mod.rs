@@ -143,9 +143,11 @@ impl<F, M> Session<F, M> {
     }
 
     fn fresh(offer: &Offer) -> Negotiated {
+        // Without bit 30 there are no protocol features at all (spec §6.1).
+        let has_protocol = offer.features & virtio::PROTOCOL_FEATURES != 0;
         Negotiated {
             offered_virtio: offer.features,
-            offered_protocol: offer.protocol_features,
+            offered_protocol: if has_protocol { offer.protocol_features } else { 0 },
             ..Negotiated::default()
         }
     }
@@ -336,7 +338,8 @@ impl<F, M> Session<F, M> {
         self.log_fd.as_ref()
     }
 
-    /// The in-flight area, if one was handed over.
+    /// The in-flight area, if one was handed over. [`Self::inflight_geometry`] tells where the
+    /// regions in it lie.
     #[must_use]
     pub const fn inflight(&self) -> Option<&InflightArea<M>> {
         self.inflight.as_ref()

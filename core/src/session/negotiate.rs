@@ -36,12 +36,12 @@ impl<F, M> Session<F, M> {
         &mut self,
         features: u64,
     ) -> Result<Next<'a, F>, Refusal> {
+        if !inband_is_complete(features) {
+            return Err(Refusal::InbandAlone { bits: features }); // VU-216, VU-217
+        }
         let bits = features & !self.offer.protocol_features;
         if bits != 0 {
             return Err(Refusal::ProtocolNotOffered { bits }); // VU-050
-        }
-        if !inband_is_complete(features) {
-            return Err(Refusal::InbandAlone { bits: features }); // VU-216, VU-217
         }
         if !skip_drain_is_complete(features) {
             return Err(Refusal::SkipDrainAlone { bits: features }); // VU-096

@@ -125,6 +125,10 @@ impl<F, M> Session<F, M> {
     pub fn on_done<'a>(&'a mut self, result: Result<Done<'_, F, M>, EffectError>) -> Step<'a, F> {
         let work = std::mem::replace(&mut self.work, Work::Idle);
         let asked = self.asked;
+        if work.is_idle() {
+            // Not even a failure: it would be taken for one of the request before.
+            return Step::Close(Refusal::WrongResult { code: 0 });
+        }
         let next = match result {
             Ok(done) => self.went_well(work, done),
             Err(error) => {
@@ -181,7 +185,6 @@ impl<F, M> Session<F, M> {
                 Ok(Next::Success)
             }
             (Work::Nothing, Done::Nothing) => Ok(Next::Success),
-            (Work::Idle, _) => Err(Refusal::WrongResult { code: 0 }),
             _ => Err(Refusal::WrongResult { code: self.asked.code.0 }),
         }
     }

@@ -6,6 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod channel;
+pub mod frontend;
+pub mod inflight;
+pub mod memory;
 pub mod session;
 pub mod vhost_user;
 

@@ -5,4 +5,9 @@
 
 pub mod codec;
 pub mod framing;
+pub mod frontend;
+pub mod inflight;
+pub mod memory;
+pub mod server;
 pub mod session;
+pub mod verdicts;

@@ -3,10 +3,11 @@
 //! A mistake changes what the session gets to see, what it says, or what becomes of a handle.
 
 use vhost_fuzz_core::session::{Done, EffectError, Offer, Refusal, Reply, Step};
+use vhost_fuzz_core::vhost_user::payload::{VringFd, VringState};
 use vhost_fuzz_core::vhost_user::{
-    Flags, Frame, FrontendRequest as R, HEADER_LEN, Header, Kind, Message, Payload,
+    Channel, Frame, FrontendRequest as R, HEADER_LEN, Header, Kind, Message, Payload,
 };
-use vhost_fuzz_core::wire::{Reader, SliceSink};
+use vhost_fuzz_core::wire::Reader;
 
 use crate::ledger::Token;
 use crate::session::back_end::{BackEnd, Core};
@@ -20,7 +21,7 @@ pub enum Mistake {
     AcksUnasked,
     /// An acknowledgement that was asked for is not sent (MC14).
     ForgetsAcks,
-    /// The request's need_reply comes back in the reply (DV-03).
+    /// The request's `need_reply` comes back in the reply (DV-03).
     EchoesFlags,
     /// A refusal is acknowledged as success (DV-02).
     SaysYes,
@@ -80,7 +81,7 @@ macro_rules! sessions {
 
             fn reset(&mut self) {
                 self.0.session.reset();
-                self.0.behind = None;
+                self.0.behind.clear();
                 self.0.mapped = None;
             }
         }
@@ -100,8 +101,9 @@ struct Broken {
     /// The message that is being answered, and its header.
     request: Vec<u8>,
     reply: Vec<u8>,
-    /// A message that the session gets before the next one, behind everybody's back.
-    behind: Option<Vec<u8>>,
+    /// A message that the session gets before the next one, behind everybody's back; empty for
+    /// none.
+    behind: Vec<u8>,
     is_stalled: bool,
     /// A descriptor of the message.
     fd: Option<Token>,
@@ -116,7 +118,7 @@ impl Broken {
             mistake,
             request: Vec::with_capacity(1 << 13),
             reply: Vec::with_capacity(1 << 13),
-            behind: None,
+            behind: Vec::with_capacity(1 << 6),
             is_stalled: false,
             fd: None,
             mapped: None,
@@ -127,12 +129,13 @@ impl Broken {
         if self.is_stalled {
             return Step::Close(Refusal::Busy { code: R::GET_VRING_BASE.0 });
         }
-        if let Some(bytes) = self.behind.take() {
+        if !self.behind.is_empty() {
             let fds = <_>::default();
-            let frame = Frame { kind: Kind::FRONTEND_REQUEST, bytes: &bytes, fds };
+            let frame = Frame { kind: Kind::FRONTEND_REQUEST, bytes: &self.behind, fds };
             if let Step::Need(_) = self.session.on_frame(frame) {
                 drop(self.session.on_done(Ok(Done::Nothing)));
             }
+            self.behind.clear();
         }
         self.request.clear();
         self.request.extend(frame.bytes);
@@ -198,11 +201,13 @@ impl Broken {
                 put(&mut self.request, HEADER_LEN + 4, 1 << size.ilog2());
             }
             Mistake::KeepsRingsOnReset if code == R::RESET_DEVICE => {
-                self.behind = Some(message(R::SET_VRING_ENABLE, 0, 1));
+                let state = VringState { index: 0, num: 1 };
+                encode(R::SET_VRING_ENABLE, Payload::State(state), &mut self.behind);
             }
             Mistake::RestartsAfterBase if code == R::GET_VRING_BASE && has_state => {
                 let index = self.word(HEADER_LEN) & 0xff;
-                self.behind = Some(kick(index));
+                let vring = VringFd(u64::from(index) | VringFd::NO_FD);
+                encode(R::SET_VRING_KICK, Payload::VringFd(vring), &mut self.behind);
             }
             _ => {}
         }
@@ -233,7 +238,8 @@ impl Broken {
         }
         match (mistake, step) {
             (Mistake::AcksUnasked, Step::Silent) => {
-                *out = reply_bytes(R::SET_OWNER);
+                let reply = Message::reply(Channel::Main, R::SET_OWNER.0, Payload::U64(0));
+                put_message(&reply, out);
                 Step::Reply(Reply { bytes: out, fd: None, refusal: None })
             }
             (Mistake::ForgetsAcks, Step::Reply(reply)) if is_ack(reply.bytes) => Step::Silent,
@@ -282,25 +288,14 @@ fn put(bytes: &mut [u8], offset: usize, value: u32) {
     }
 }
 
-fn message(code: R, index: u32, num: u32) -> Vec<u8> {
-    let state = vhost_fuzz_core::vhost_user::payload::VringState { index, num };
-    encode(&Message::frontend(code, Payload::State(state)))
+fn encode(code: R, payload: Payload<'_>, out: &mut Vec<u8>) {
+    put_message(&Message::frontend(code, payload), out);
 }
 
-fn kick(index: u32) -> Vec<u8> {
-    let vring = vhost_fuzz_core::vhost_user::payload::VringFd(u64::from(index) | 0x100);
-    encode(&Message::frontend(R::SET_VRING_KICK, Payload::VringFd(vring)))
-}
-
-fn encode(message: &Message<'_>) -> Vec<u8> {
-    let mut bytes = vec![0; message.encoded_len()];
-    message.encode(&mut bytes).expect("there is room");
-    bytes
-}
-
-fn reply_bytes(code: R) -> Vec<u8> {
-    let mut bytes = vec![0; HEADER_LEN + 8];
-    let header = Header { code: code.0, flags: Flags::REPLY, size: 8 };
-    header.write(&mut SliceSink::new(&mut bytes));
-    bytes
+/// The bytes of a short message, in memory that is already there.
+fn put_message(message: &Message<'_>, out: &mut Vec<u8>) {
+    let mut bytes = [0; 64];
+    let len = message.encode(&mut bytes).expect("it is short");
+    out.clear();
+    out.extend(&bytes[..len]);
 }

@@ -4,10 +4,13 @@
 //! eight it is used alone, so that nothing stays out of reach.
 
 mod message;
+mod phrase;
 mod script;
+mod session;
 
 pub use message::{crossover as splice_messages, mutate as message};
 pub use script::{crossover as splice_scripts, mutate as script};
+pub use session::mutate as session;
 
 /// The engine's own mutator: changes the first `usize` bytes of a buffer and returns how many
 /// there are now.

@@ -45,7 +45,7 @@ pub fn crossover(first: &[u8], second: &[u8], out: &mut [u8], seed: u32) -> usiz
 }
 
 /// The script of as many records as fit: none is cut.
-fn fitting(records: &[Record<'_>], max_size: usize) -> Vec<u8> {
+pub(super) fn fitting(records: &[Record<'_>], max_size: usize) -> Vec<u8> {
     let mut count = records.len();
     loop {
         let script = script::encode(&records[..count]);
@@ -56,7 +56,8 @@ fn fitting(records: &[Record<'_>], max_size: usize) -> Vec<u8> {
     }
 }
 
-fn step(records: &mut Vec<Record<'_>>, rng: &mut fastrand::Rng) {
+/// One change.
+pub(super) fn step(records: &mut Vec<Record<'_>>, rng: &mut fastrand::Rng) {
     let any = |records: &[Record<'_>], rng: &mut fastrand::Rng| rng.usize(..records.len().max(1));
     let at = any(records, rng);
     if records.is_empty() {

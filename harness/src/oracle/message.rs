@@ -11,6 +11,7 @@ use vhost_fuzz_model::{Id, Verdict};
 
 use crate::codec::Codec;
 use crate::context::Context;
+use crate::draw;
 use crate::fields::{self, Value};
 
 /// Bytes from which on a field is compared as a whole instead of word by word. Such fields are
@@ -34,7 +35,7 @@ const WATCH_ONE_IN: u64 = 16;
 pub fn check(codec: &impl Codec, context: Context, bytes: &[u8]) -> Result<(), Id> {
     let expected = model::judge(context.model(), bytes, context.fds);
     let decoded = codec.decode(context.kind, context.layout, bytes, context.fds);
-    let drawn = draw(bytes);
+    let drawn = draw::number(bytes);
     if drawn.is_multiple_of(WATCH_ONE_IN) {
         budget(codec, context, bytes);
     }
@@ -65,15 +66,6 @@ pub fn check(codec: &impl Codec, context: Context, bytes: &[u8]) -> Result<(), I
             panic!("model: the code refuses by {error:?} what the model accepts, {context:?}")
         }
     }
-}
-
-/// A number drawn by the content of an input, so that the same input is always treated the same.
-fn draw(bytes: &[u8]) -> u64 {
-    let mut digest = Digest(bytes.len() as u64);
-    for chunk in [bytes.first_chunk(), bytes.last_chunk()].into_iter().flatten() {
-        digest.number(u64::from_le_bytes(*chunk));
-    }
-    digest.0 >> 32
 }
 
 /// Decodes with the allocator watched: decoding has no budget for memory at all.
@@ -144,8 +136,7 @@ struct Digest(u64);
 impl Digest {
     #[inline]
     fn number(&mut self, value: u64) {
-        // Multiplying by an odd number and rotating keeps every bit of every value.
-        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        self.0 = draw::mix(self.0, value);
     }
 
     /// Takes the values of fields that lie one after another at the front of `bytes`; returns
@@ -295,7 +286,7 @@ mod tests {
         for _ in 0..100 {
             for (kind, row) in vhost_fuzz_core::vhost_user::request::forms() {
                 for form in seeds::forms_of(kind, row, &mut seeds::Random(&mut rng)) {
-                    drawn += u64::from(draw(&form.bytes).is_multiple_of(WATCH_ONE_IN));
+                    drawn += u64::from(draw::number(&form.bytes).is_multiple_of(WATCH_ONE_IN));
                     count += 1;
                 }
             }

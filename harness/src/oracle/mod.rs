@@ -2,16 +2,21 @@
 //!
 //! | Oracle | Where | What it demands |
 //! |---|---|---|
-//! | model | [`message`], [`stream`] | verdict and first broken rule are those of the specification |
+//! | model | [`message`], [`stream`], [`memory`] | verdict and first broken rule are those of the specification |
 //! | wire check | [`message`] | every field has the value that an independent parser reads |
 //! | round trip | [`message`] | accepted bytes encode to themselves |
-//! | budget | [`message`], [`stream`] | nothing is allocated per message; every push makes progress |
+//! | budget | [`message`], [`stream`], [`memory`] | nothing is allocated per message; every push makes progress |
+//! | guarded memory | [`memory`] | nothing is touched outside of what is mapped |
 //! | segmentation | [`stream`] | how a stream is cut never changes what comes out |
-//! | fd ledger | [`stream`] | every descriptor is delivered once or closed once |
+//! | fd ledger | [`stream`], [`memory`] | every descriptor is delivered once or closed once |
+//! | model, wire check, budget, fd ledger | [`frontend`] | the same for the back-end channel |
+//! | mapping ledger | [`frontend`] | mappings exist exactly as long as the model says |
 //!
 //! "No panic, no overflow, no sanitizer report" needs no code here: targets run with overflow
 //! checks and, under libFuzzer, with `AddressSanitizer`.
 
+pub mod frontend;
+pub mod memory;
 pub mod message;
 pub mod session;
 pub mod stream;

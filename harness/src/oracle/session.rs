@@ -1,7 +1,7 @@
 //! Judges a session by the model: each step, what it believes, and what it holds.
 
 use vhost_fuzz_core::channel::Notifier;
-use vhost_fuzz_core::session::{Effect, Endian, Reply, Ring, RingChange, Step};
+use vhost_fuzz_core::session::{Effect, Endian, Reply, Ring, RingChange, Step, postcopy};
 use vhost_fuzz_core::vhost_user::Layout;
 use vhost_fuzz_core::vhost_user::payload::Inflight;
 use vhost_fuzz_model::session as model;
@@ -18,12 +18,15 @@ use crate::session::back_end::Core;
 /// # Panics
 /// When they differ.
 #[inline]
+#[must_use]
 pub fn step(got: &Step<'_, Token>, expected: &model::Step) -> Option<Id> {
     match (got, expected) {
         (Step::Silent, model::Step::Silent) => None,
         (Step::Reply(reply), model::Step::Reply { bytes, fds, refusal }) => {
             let rule = reply.refusal.map(|refusal| id(refusal.rule()));
-            if reply.bytes != *bytes || usize::from(reply.fd.is_some()) != *fds || rule != *refusal
+            if reply.bytes != &bytes[..]
+                || usize::from(reply.fd.is_some()) != *fds
+                || rule != *refusal
             {
                 differ(got, expected);
             }
@@ -141,29 +144,40 @@ pub fn wire_check(layout: Layout, request: &[u8], reply: &Reply<'_, Token>) {
 /// When they differ.
 pub fn state(session: &Core, model: &model::Backend) {
     let negotiated = session.negotiated();
-    assert_eq!(negotiated.virtio, model.virtio(), "model: virtio features");
-    assert_eq!(negotiated.protocol, model.protocol(), "model: protocol features");
-    assert_eq!(u64::from(session.status()), model.status(), "model: device status");
-    assert_eq!(format!("{:?}", session.postcopy()), model.postcopy(), "model: postcopy");
-    assert_eq!(session.log().is_some(), model.has_log(), "model: dirty log");
-    assert_eq!(session.inflight().is_some(), model.has_inflight(), "model: in-flight area");
-    assert_eq!(session.has_channel(), model.has_channel(), "model: back-end channel");
-    for (index, (ring, wanted)) in session.rings().iter().zip(model.rings()).enumerate() {
-        assert_eq!(view(ring), *wanted, "model: ring {index}");
+    same("virtio features", &negotiated.virtio, &model.virtio());
+    same("protocol features", &negotiated.protocol, &model.protocol());
+    same("device status", &u64::from(session.status()), &model.status());
+    same("postcopy", &postcopy(session.postcopy()), &model.postcopy());
+    same("dirty log", &session.log().is_some(), &model.has_log());
+    same("in-flight area", &session.inflight().is_some(), &model.has_inflight());
+    same("back-end channel", &session.has_channel(), &model.has_channel());
+    for (ring, wanted) in session.rings().iter().zip(model.rings()) {
+        same("ring", &view(ring), wanted);
     }
     let is_started = model.rings().iter().any(|ring| ring.started);
-    assert_eq!(session.is_suspended(), !is_started, "model: suspended");
-    regions(session, model);
-}
-
-fn regions(session: &Core, model: &model::Backend) {
+    same("suspended", &session.is_suspended(), &!is_started);
     let slots = session.memory().slots();
-    assert_eq!(slots.len(), model.regions().len(), "model: number of regions");
+    same("number of regions", &slots.len(), &model.regions().len());
     for region in model.regions() {
         let is_there = slots.iter().map(|slot| slot.region).any(|slot| {
             [slot.guest_address, slot.size, slot.user_address, slot.mmap_offset] == *region
         });
         assert!(is_there, "model: region {region:x?} is not in the table");
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) {
+    assert!(got == expected, "model: {what}: the code has {got:?}, the model {expected:?}");
+}
+
+/// The model's name of a state.
+const fn postcopy(state: postcopy::State) -> &'static str {
+    match state {
+        postcopy::State::Off => "Off",
+        postcopy::State::Advised => "Advised",
+        postcopy::State::Listening => "Listening",
+        postcopy::State::TableSent => "TableSent",
+        postcopy::State::Active => "Active",
     }
 }
 

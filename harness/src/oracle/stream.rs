@@ -26,7 +26,7 @@ pub enum Cuts {
     All,
     /// One, drawn by this number. A fuzzer sees enough inputs to draw every one, and runs more of
     /// them in the same time.
-    Drawn(usize),
+    Drawn(u64),
 }
 
 impl Cuts {
@@ -40,7 +40,10 @@ impl Cuts {
         ];
         match self {
             Self::All => ALL,
-            Self::Drawn(number) => &ALL[number % ALL.len()..][..1],
+            Self::Drawn(number) => {
+                let at = number % ALL.len() as u64;
+                ALL.get(usize::try_from(at).unwrap_or(0)..).map_or(ALL, |rest| &rest[..1])
+            }
         }
     }
 }

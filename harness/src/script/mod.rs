@@ -29,7 +29,7 @@ pub fn decode(script: &[u8]) -> Vec<Record<'_>> {
 }
 
 /// The records of a script, one after another.
-pub fn records(script: &[u8]) -> impl Iterator<Item = Record<'_>> {
+pub fn records(script: &[u8]) -> impl Iterator<Item = Record<'_>> + Clone {
     let mut rest = match script {
         [VERSION, records @ ..] => records,
         _ => &[],

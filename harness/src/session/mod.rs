@@ -5,3 +5,4 @@ pub mod offer;
 pub mod outcome;
 pub mod run;
 pub mod setup;
+pub mod talk;

@@ -6,6 +6,7 @@ use vhost_fuzz_core::session::{Done, Effect, EffectError};
 use vhost_fuzz_model::session as model;
 
 use crate::ledger::{Ledger, Token};
+use crate::oracle;
 
 /// `errno` of an effect that fails.
 const EIO: i32 = 5;
@@ -53,6 +54,17 @@ impl Outcomes {
     /// The next effect without one of its own ends like this.
     pub fn push(&mut self, is_ok: bool, value: u64) {
         self.queue.push_back((is_ok, value));
+    }
+
+    /// How the effect of the next request of the back-end channel ends.
+    pub fn for_front_end(&mut self) -> oracle::frontend::Outcome {
+        use oracle::frontend::Outcome;
+        match self.queue.pop_front() {
+            None => Outcome::Done,
+            Some((true, value)) if value.is_multiple_of(2) => Outcome::Done,
+            Some((true, _)) => Outcome::NoObject,
+            Some((false, _)) => Outcome::Failed(EIO),
+        }
     }
 
     /// How this effect ends. The descriptor in it is closed, as a caller does when it is done.

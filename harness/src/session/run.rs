@@ -1,7 +1,5 @@
 //! Runs the main channel of a script through a session and the model, side by side.
 
-use std::collections::VecDeque;
-
 use vhost_fuzz_core::session::{Refusal, Step};
 use vhost_fuzz_core::vhost_user::{
     self as wire, DEFAULT_PAYLOAD_LIMIT, Flags, Frame, Framer, HEADER_LEN, Header, Kind, MAX_FDS,
@@ -14,8 +12,10 @@ use super::back_end::BackEnd;
 use super::offer::ScriptOffer;
 use super::outcome::Outcomes;
 use super::setup::offers;
+use crate::frontend;
 use crate::ledger::{Ledger, Token};
 use crate::oracle;
+use crate::oracle::frontend::Judge;
 use crate::script::{Actor, Record};
 
 /// How closely an input is watched.
@@ -36,13 +36,23 @@ pub struct Outcome {
     pub refusals: Vec<(usize, Id)>,
     /// Connections that the session ended.
     pub closed: usize,
+    /// Requests of the back-end channel that the front-end refused, and why.
+    pub back_end_refusals: Vec<Id>,
 }
+
+/// The records of a script, one after another. A copy looks ahead.
+pub trait Records<'a>: Iterator<Item = Record<'a>> + Clone {}
+
+impl<'a, I: Iterator<Item = Record<'a>> + Clone> Records<'a> for I {}
 
 /// A session, its model and what surrounds them.
 #[derive(Debug)]
 pub struct Run<B> {
     back_end: B,
     model: model::Backend,
+    /// The other end of the back-end channel, from its first request on.
+    front_end: Option<FrontEnd>,
+    offer: ScriptOffer,
     fds: Ledger,
     mappings: Ledger,
     outcomes: Outcomes,
@@ -60,6 +70,8 @@ impl<B: BackEnd> Run<B> {
         Self {
             back_end: B::new(core),
             model: model::Backend::new(model),
+            front_end: None,
+            offer: offer.clone(),
             fds: Ledger::default(),
             mappings: Ledger::default(),
             outcomes: Outcomes::default(),
@@ -74,9 +86,8 @@ impl<B: BackEnd> Run<B> {
     ///
     /// # Panics
     /// When an oracle finds a fault.
-    pub fn script(mut self, records: Vec<Record<'_>>) -> Outcome {
-        let mut records = VecDeque::from(records);
-        while let Some(record) = records.pop_front() {
+    pub fn script<'a>(mut self, mut records: impl Records<'a>) -> Outcome {
+        while let Some(record) = records.next() {
             self.record(&record, &mut records);
         }
         self.finish()
@@ -98,14 +109,18 @@ impl<B: BackEnd> Run<B> {
     ///
     /// # Panics
     /// When an oracle finds a fault.
-    pub fn record(&mut self, record: &Record<'_>, rest: &mut VecDeque<Record<'_>>) {
+    pub fn record<'a>(&mut self, record: &Record<'_>, rest: &mut impl Records<'a>) {
         match record {
             Record::Fd { .. } => self.pending_fds += 1,
             Record::Message { kind: Kind::FRONTEND_REQUEST, bytes } => {
                 let fds = std::mem::take(&mut self.pending_fds);
                 self.bytes(bytes, fds, rest);
             }
-            // The descriptors of a message of another direction are not for this session.
+            Record::Message { kind: Kind::BACKEND_REQUEST, bytes } => {
+                let fds = std::mem::take(&mut self.pending_fds);
+                self.back_end_request(bytes, fds);
+            }
+            // What was replied to others; its descriptors are not for this session.
             Record::Message { .. } => self.pending_fds = 0,
             Record::EffectResult { is_ok, value } => self.outcomes.push(*is_ok, *value),
             Record::Close | Record::Reconnect => self.disconnect(),
@@ -117,7 +132,7 @@ impl<B: BackEnd> Run<B> {
     }
 
     /// Bytes on the main channel: mostly one whole message, which needs no framer.
-    fn bytes(&mut self, bytes: &[u8], fds: usize, rest: &mut VecDeque<Record<'_>>) {
+    fn bytes<'a>(&mut self, bytes: &[u8], fds: usize, rest: &mut impl Records<'a>) {
         if self.framer.is_none() && is_whole(bytes) && fds <= MAX_FDS {
             self.message(bytes, fds, rest);
             return;
@@ -127,13 +142,37 @@ impl<B: BackEnd> Run<B> {
         }
     }
 
+    /// A request of the back-end channel goes to a front-end that negotiated the same.
+    fn back_end_request(&mut self, bytes: &[u8], fds: usize) {
+        if !self.model.has_channel() || !is_whole(bytes) || fds > MAX_FDS {
+            return;
+        }
+        let features = (self.model.virtio().unwrap_or(0), self.model.protocol());
+        if self.front_end.as_ref().is_some_and(|front_end| front_end.features != features) {
+            self.end_channel();
+        }
+        let offer = &self.offer;
+        let front_end = self.front_end.get_or_insert_with(|| FrontEnd::new(offer, features));
+        let outcome = self.outcomes.for_front_end();
+        let refused = front_end.judge.request(bytes, fds, outcome);
+        self.outcome.messages += 1;
+        self.outcome.back_end_refusals.extend(refused);
+    }
+
+    /// The back-end channel ends: everything that it mapped is given back.
+    fn end_channel(&mut self) {
+        if let Some(front_end) = self.front_end.take() {
+            front_end.judge.finish();
+        }
+    }
+
     /// Bytes that are no whole message: they go through the framer, as all do that come out of a
     /// socket.
-    fn stream(
+    fn stream<'a>(
         &mut self,
         mut bytes: &[u8],
         fds: usize,
-        rest: &mut VecDeque<Record<'_>>,
+        rest: &mut impl Records<'a>,
     ) -> Result<(), ()> {
         let mut framer = self
             .framer
@@ -147,7 +186,11 @@ impl<B: BackEnd> Run<B> {
             if let Some(frame) = framer.take() {
                 let (message, fds) = (frame.bytes.to_vec(), frame.fds.len());
                 drop(frame);
+                let closed = self.outcome.closed;
                 self.message(&message, fds, rest);
+                if self.outcome.closed != closed {
+                    return Ok(()); // nobody reads what the peer sent after it
+                }
             }
             if bytes.is_empty() {
                 break;
@@ -160,7 +203,7 @@ impl<B: BackEnd> Run<B> {
     }
 
     /// One whole message.
-    fn message(&mut self, bytes: &[u8], fds: usize, rest: &mut VecDeque<Record<'_>>) {
+    fn message<'a>(&mut self, bytes: &[u8], fds: usize, rest: &mut impl Records<'a>) {
         self.outcome.messages += 1;
         let number = self.outcome.messages;
         let tokens = (0..fds).map(|_| self.fds.open()).collect();
@@ -201,10 +244,12 @@ impl<B: BackEnd> Run<B> {
 
     /// While rings are drained a translation may have to come first (spec §6.12): if the next
     /// message is one, it is given now.
-    fn in_between(&mut self, rest: &mut VecDeque<Record<'_>>) {
-        let Some(Record::Message { kind: Kind::FRONTEND_REQUEST, bytes }) = rest.front() else {
+    fn in_between<'a>(&mut self, rest: &mut impl Records<'a>) {
+        let mut ahead = rest.clone();
+        let Some(Record::Message { kind: Kind::FRONTEND_REQUEST, bytes }) = ahead.next() else {
             return;
         };
+        let bytes = &bytes[..];
         let frame = Frame { kind: Kind::FRONTEND_REQUEST, bytes, fds: <_>::default() };
         if !is_whole(bytes) || !self.back_end.session().takes(&frame) {
             return;
@@ -217,7 +262,7 @@ impl<B: BackEnd> Run<B> {
         if let Some(id) = refused {
             self.outcome.refusals.push((self.outcome.messages, id));
         }
-        rest.pop_front();
+        *rest = ahead;
     }
 
     /// The connection ends, from either side.
@@ -226,6 +271,7 @@ impl<B: BackEnd> Run<B> {
         self.model.disconnect();
         self.framer = None;
         self.pending_fds = 0;
+        self.end_channel();
     }
 
     /// What the session believes and holds is what the model says.
@@ -233,17 +279,11 @@ impl<B: BackEnd> Run<B> {
         oracle::session::state(self.back_end.session(), &self.model);
         // The framer may hold the descriptors of half a message.
         if self.framer.is_none() {
-            assert_eq!(
-                self.fds.open_count(),
-                self.model.held_fds(),
-                "fd ledger: descriptors that are open between two messages"
-            );
+            let (open, held) = (self.fds.open_count(), self.model.held_fds());
+            assert!(open == held, "fd ledger: {open} are open between two messages, not {held}");
         }
-        assert_eq!(
-            self.mappings.open_count(),
-            self.model.held_mappings(),
-            "mapping ledger: mappings that exist between two messages"
-        );
+        let (open, held) = (self.mappings.open_count(), self.model.held_mappings());
+        assert!(open == held, "mapping ledger: {open} exist between two messages, not {held}");
     }
 
     /// The end of the input: the session still answers, and everything is given back.
@@ -251,10 +291,11 @@ impl<B: BackEnd> Run<B> {
         self.framer = None;
         self.compare();
         self.still_answers();
+        self.end_channel();
         let outcome = std::mem::take(&mut self.outcome);
         drop(self.back_end);
         self.fds.settle();
-        self.mappings.settle();
+        self.mappings.settle_as("mapping ledger: mapping");
         outcome
     }
 
@@ -271,6 +312,26 @@ impl<B: BackEnd> Run<B> {
             }
             other => panic!("liveness: GET_FEATURES is answered by {other:?}"),
         }
+    }
+}
+
+/// The front-end's end of the back-end channel, judged by a model and ledgers of its own.
+#[derive(Debug)]
+struct FrontEnd {
+    judge: Judge<frontend::Core>,
+    features: (u64, u64),
+}
+
+impl FrontEnd {
+    fn new(offer: &ScriptOffer, features: (u64, u64)) -> Self {
+        let mut shmem = Box::new([0; 256]);
+        for (id, size) in &offer.shmem {
+            shmem[usize::from(*id)] = *size;
+        }
+        let (virtio, protocol) = features;
+        let (queues, page_size) = (offer.queues, offer.page_size);
+        let offer = oracle::frontend::Offer { virtio, protocol, queues, page_size, shmem };
+        Self { judge: Judge::new(&offer), features }
     }
 }
 

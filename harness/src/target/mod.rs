@@ -1,5 +1,8 @@
 //! The targets, and the registry that everything else loops over.
 
+#[cfg(feature = "peer-vhost")]
+pub mod diff_vhost;
+pub mod mem_table;
 pub mod msg_decode;
 pub mod msg_stream;
 pub mod session;
@@ -18,6 +21,17 @@ pub struct Target {
 /// Every target. A fuzz binary names its body directly and never refers to this table, so that
 /// each binary links one body only.
 pub const TARGETS: &[Target] = &[
+    #[cfg(feature = "peer-vhost")]
+    Target {
+        name: "diff_vhost",
+        about: "our back-end and that of the vhost crate, on the same bytes and descriptors",
+        run: diff_vhost::run,
+    },
+    Target {
+        name: "mem_table",
+        about: "memory regions, IOTLB, dirty log and ring addresses, message by message",
+        run: mem_table::run,
+    },
     Target {
         name: "msg_decode",
         about: "one vhost-user message, both channels and directions, every payload",
@@ -27,5 +41,10 @@ pub const TARGETS: &[Target] = &[
         name: "msg_stream",
         about: "the framer: how a stream is cut never changes what comes out",
         run: msg_stream::run,
+    },
+    Target {
+        name: "session",
+        about: "the session against its model: negotiation, memory, rings, every reply",
+        run: session::run,
     },
 ];

@@ -7,6 +7,7 @@
 use vhost_fuzz_core::vhost_user::{self as wire, FrameError, Framer, Kind};
 use vhost_fuzz_model::vhost_user::stream::Segment;
 
+use crate::draw;
 use crate::framing::Framing;
 use crate::ledger::Token;
 use crate::oracle::{self, stream::Cuts};
@@ -19,7 +20,7 @@ use crate::script::{self, Record};
 /// When an oracle finds a fault.
 pub fn run(bytes: &[u8]) {
     run::input("msg_stream", bytes, |bytes| {
-        let number = bytes.iter().fold(0_usize, |sum, byte| sum.wrapping_add((*byte).into()));
+        let number = draw::number(bytes);
         let messages = check_cuts::<Framer<Token>>(bytes, Cuts::Drawn(number));
         Summary { is_accepted: messages > 0, messages }
     });

@@ -1,6 +1,7 @@
 //! `corpus import`: logs of real sessions become scripts and single messages.
 //!
-//! A log gives one script for each session in it, and single messages for `msg_decode`. Of the
+//! A log gives one script for each session in it, for `msg_stream` as it was and for `session`
+//! with what the device offered in front, and single messages for `msg_decode`. Of the
 //! messages of one log with the same id, flags, payload length and number of descriptors only
 //! one is kept, and only if its bytes are neither those of a kept message of another log nor
 //! those of a generated form.
@@ -15,11 +16,11 @@ use vhost_fuzz_harness::corpus::{Entry, Seed};
 use vhost_fuzz_harness::seeds;
 use vhost_fuzz_model::vhost_user::message as model;
 
-use super::judge::judge;
+use super::judge::{ACCEPT, judge};
 use super::manifest::{self, Update};
 use super::session::{self, Connection, Recorded};
 use super::strace::{self, Act, Call};
-use super::{recording, summary};
+use super::{front_end, recording, summary};
 
 /// What the origin of an imported seed begins with; the stem of the log follows.
 pub(super) const ORIGIN: &str = "trace ";
@@ -44,7 +45,7 @@ pub(super) fn updates(root: &Path, paths: &[PathBuf]) -> Result<Vec<Update>> {
     }
     let origins: Vec<_> = logs.iter().map(|log| format!("{ORIGIN}{}", log.stem)).collect();
     let is_ours = |origin: &str| origins.iter().any(|ours| ours == origin);
-    let mut scripts = Vec::new();
+    let (mut scripts, mut conversations) = (Vec::new(), Vec::new());
     let mut messages = Singles::with_seeds_of_other_logs(root, is_ours)?;
     for log in &logs {
         let sessions = session::sessions(&log.calls);
@@ -54,18 +55,22 @@ pub(super) fn updates(root: &Path, paths: &[PathBuf]) -> Result<Vec<Update>> {
             log.path.display()
         );
         let earlier = scripts.len();
-        for session in &sessions {
+        for (number, session) in (1..).zip(&sessions) {
             session.iter().try_for_each(|connection| check_complete(log, connection))?;
             let taken = scripts.len() - earlier;
             scripts.extend(script_seeds(log, taken, session)?);
+            conversations.extend(conversation_seed(log, number, session));
             for message in session.iter().flat_map(session::messages) {
                 messages.add(log, &message)?;
             }
         }
     }
+    let front_ends = front_end::seeds(&scripts)?;
     Ok(vec![
+        Update::plan(root, "diff_vhost", is_ours, front_ends)?,
         Update::plan(root, "msg_decode", is_ours, messages.seeds)?,
         Update::plan(root, "msg_stream", is_ours, scripts)?,
+        Update::plan(root, "session", is_ours, conversations)?,
     ])
 }
 
@@ -98,18 +103,42 @@ fn check_complete(log: &Log, connection: &Connection<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The seeds of one session. `taken` counts the scripts that the log has so far.
-fn script_seeds(log: &Log, taken: usize, session: &[Connection<'_>]) -> Result<Vec<Seed>> {
+/// How many connections, requests, replies and descriptors a session has.
+fn counts(session: &[Connection<'_>]) -> String {
     let messages: Vec<_> = session.iter().flat_map(session::messages).collect();
     let count =
         |direction| messages.iter().filter(|message| message.kind.direction == direction).count();
-    let counts = format!(
+    format!(
         "{}, {}, {}, {}",
         summary::count(session.len(), "connection"),
         summary::count(count(Direction::Request), "request"),
         summary::plural(count(Direction::Reply), "reply", "replies"),
         summary::count(messages.iter().map(|message| message.fds).sum(), "descriptor"),
-    );
+    )
+}
+
+/// The seed of one session, the `number`th of its log, for a back-end that keeps track of it. It
+/// takes everything that the recorded back-end took.
+fn conversation_seed(log: &Log, number: usize, session: &[Connection<'_>]) -> Option<Seed> {
+    let bytes = recording::conversation(session)?;
+    let name = match number {
+        1 => log.stem.clone(),
+        later => format!("{}-{later}", log.stem),
+    };
+    let entry = Entry {
+        shows: format!(
+            "a recorded session, for which the device offers the same: {}",
+            counts(session)
+        ),
+        expect: ACCEPT.to_owned(),
+        origin: format!("{ORIGIN}{}", log.stem),
+    };
+    Some(Seed { name, entry, bytes })
+}
+
+/// The seeds of one session. `taken` counts the scripts that the log has so far.
+fn script_seeds(log: &Log, taken: usize, session: &[Connection<'_>]) -> Result<Vec<Seed>> {
+    let counts = counts(session);
     let scripts = recording::scripts(session);
     let parts = scripts.len();
     let seed_of = |(index, bytes): (usize, Vec<u8>)| {

@@ -1,12 +1,21 @@
 //! What the models say about an input, in the words of the manifests.
 
+mod back_end;
+mod requests;
+
 use anyhow::{Result, bail};
+use vhost_fuzz_core::vhost_user::Kind;
 use vhost_fuzz_harness::context::Context;
 use vhost_fuzz_harness::oracle::stream::LIMIT;
+use vhost_fuzz_harness::script;
+use vhost_fuzz_harness::session::offer::ScriptOffer;
+use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
 use vhost_fuzz_harness::target::{TARGETS, Target};
 use vhost_fuzz_model::Verdict;
 use vhost_fuzz_model::vhost_user::{message, stream};
+
+pub(super) use back_end::{Answer, BackEnd, Heard};
 
 /// What `expect` says of an input that breaks no rule.
 pub(super) const ACCEPT: &str = "accept";
@@ -52,8 +61,11 @@ pub(super) fn target(name: &str) -> Result<&'static Target> {
 /// When the target has no model here.
 pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
     match target {
+        "diff_vhost" => Ok(requests::judge(input)),
+        "mem_table" => Ok(judge_memory(input)),
         "msg_decode" => Ok(judge_message(input)),
         "msg_stream" => Ok(judge_script(input)),
+        "session" => Ok(judge_session(input)),
         _ => bail!("corpus/{target}: this target has no model; add one to xtask's judge.rs"),
     }
 }
@@ -68,6 +80,31 @@ fn judge_message(input: &[u8]) -> Judgement {
     Judgement { verdict, messages: vec![judged] }
 }
 
+/// Every request about memory is a message; it is legal when the memory takes it, too.
+fn judge_memory(input: &[u8]) -> Judgement {
+    let broken = mem_table::judge(input).broken;
+    let mut judgement = Judgement {
+        verdict: broken.map_or(ACCEPT.to_owned(), |rule| rule.to_string()),
+        messages: Vec::new(),
+    };
+    let mut machine = Step::Start { features: 0, protocol_features: 0, slots: SLOTS }.machine();
+    for step in mem_table::steps(input) {
+        let fds = match &step {
+            Step::Request { bytes, files } => {
+                Some((bytes.clone(), mem_table::attached(&machine, bytes, files.as_deref()).len()))
+            }
+            _ => None,
+        };
+        let verdict = step.judge(&mut machine);
+        if let Some((bytes, fds)) = fds {
+            let context = Context::plain(Kind::FRONTEND_REQUEST, fds);
+            let is_legal = verdict == Some(Ok(()));
+            judgement.messages.push(Judged { context, code: code(&bytes), is_legal });
+        }
+    }
+    judgement
+}
+
 fn judge_script(input: &[u8]) -> Judgement {
     let mut judgement = Judgement { verdict: ACCEPT.to_owned(), messages: Vec::new() };
     for stream in msg_stream::streams(input) {
@@ -77,14 +114,46 @@ fn judge_script(input: &[u8]) -> Judgement {
         {
             judgement.verdict = rule.to_string();
         }
-        for (bytes, fds) in &outcome.messages {
-            let context = Context::plain(stream.kind, fds.len());
-            let verdict = message::judge(context.model(), bytes, fds.len());
-            let is_legal = matches!(verdict, Verdict::Accept(_));
-            judgement.messages.push(Judged { context, code: code(bytes), is_legal });
-        }
+        judgement.messages.extend(judged(stream.kind, &outcome));
     }
     judgement
+}
+
+/// The verdict is the first refusal of the back-end, which listens to the main channel. What goes
+/// over the other streams is counted, and judged message by message.
+fn judge_session(input: &[u8]) -> Judgement {
+    let records = script::decode(input);
+    let mut back_end = BackEnd::new(&ScriptOffer::of_script(&records));
+    let mut judgement = Judgement { verdict: ACCEPT.to_owned(), messages: Vec::new() };
+    for (record, next) in records.iter().zip(records.iter().skip(1).map(Some).chain([None])) {
+        for answer in back_end.record(record, next).answers {
+            if let Some(rule) = answer.refusal()
+                && judgement.verdict == ACCEPT
+            {
+                judgement.verdict = rule.to_string();
+            }
+            judgement.messages.push(Judged {
+                context: Context::plain(Kind::FRONTEND_REQUEST, answer.fds),
+                code: code(&answer.bytes),
+                is_legal: answer.refusal().is_none(),
+            });
+        }
+    }
+    let others = msg_stream::streams(input);
+    for stream in others.iter().filter(|stream| stream.kind != Kind::FRONTEND_REQUEST) {
+        judgement.messages.extend(judged(stream.kind, &judge_stream(stream)));
+    }
+    judgement
+}
+
+/// The messages of a stream, each judged by itself.
+fn judged(kind: Kind, outcome: &stream::Outcome) -> impl Iterator<Item = Judged> {
+    outcome.messages.iter().map(move |(bytes, fds)| {
+        let context = Context::plain(kind, fds.len());
+        let verdict = message::judge(context.model(), bytes, fds.len());
+        let is_legal = matches!(verdict, Verdict::Accept(_));
+        Judged { context, code: code(bytes), is_legal }
+    })
 }
 
 /// What the model takes out of one stream.
@@ -112,6 +181,9 @@ mod tests {
     #[test]
     fn a_name_that_is_no_target_gets_the_list() {
         let error = target("msg_decod").expect_err("no target").to_string();
-        assert_eq!(error, "there is no target `msg_decod`; expected one of msg_decode, msg_stream");
+        assert_eq!(
+            error,
+            "there is no target `msg_decod`; expected one of diff_vhost, mem_table, msg_decode, msg_stream, session"
+        );
     }
 }

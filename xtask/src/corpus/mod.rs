@@ -7,6 +7,7 @@ mod dictionaries;
 mod explain;
 mod fds;
 mod forms;
+mod front_end;
 mod hand;
 mod import;
 mod judge;

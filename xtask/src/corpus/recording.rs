@@ -1,5 +1,7 @@
 //! Sessions as scripts: what was sent and received, piece by piece.
 
+mod backend;
+
 use std::collections::HashMap;
 
 use vhost_fuzz_core::vhost_user::Layout;
@@ -15,7 +17,18 @@ const RECORD_LIMIT: usize = 0x8000;
 /// The scripts of a session: one, or more if it is longer than a seed may be. It is parted only
 /// where no stream is inside a message.
 pub(super) fn scripts(session: &[Connection<'_>]) -> Vec<Vec<u8>> {
-    let mut parts = Parts::default();
+    parts(session, Parts::default())
+}
+
+/// The script of a session for a back-end that keeps track of it: what its device offers and how
+/// its effects end is what the recorded back-end showed. Of a session that is longer than a seed
+/// may be it is as much as fits, from the start.
+pub(super) fn conversation(session: &[Connection<'_>]) -> Option<Vec<u8>> {
+    let open = vec![backend::offer(session).record()];
+    parts(session, Parts { open, has_results: true, ..Parts::default() }).into_iter().next()
+}
+
+fn parts<'a>(session: &[Connection<'a>], mut parts: Parts<'a>) -> Vec<Vec<u8>> {
     for (number, connection) in session.iter().enumerate() {
         if number > 0 {
             parts.open.push(Record::Reconnect);
@@ -23,10 +36,13 @@ pub(super) fn scripts(session: &[Connection<'_>]) -> Vec<Vec<u8>> {
         let messages = session::messages(connection);
         let begun: HashMap<_, _> =
             messages.iter().rev().map(|message| ((message.piece, message.kind), message)).collect();
+        let results =
+            if parts.has_results { backend::results(&messages) } else { HashMap::default() };
         // The piece in which every message that has begun so far is whole.
         let mut whole_at = 0;
         for (number, piece) in connection.pieces.iter().enumerate() {
             let first = begun.get(&(number, piece.kind)).copied();
+            parts.open.extend(results.get(&number).cloned().unwrap_or_default());
             records(&mut parts.open, piece, first);
             let begins = messages.iter().skip_while(|message| message.piece < number);
             let ends = begins.take_while(|message| message.piece == number);
@@ -62,6 +78,8 @@ struct Parts<'a> {
     len: usize,
     /// What follows that point.
     open: Vec<Record<'a>>,
+    /// The script says how the effects of its requests end.
+    has_results: bool,
 }
 
 impl Parts<'_> {
@@ -96,6 +114,7 @@ impl Parts<'_> {
 mod tests {
     use super::*;
     use crate::corpus::strace::parse;
+    use vhost_fuzz_harness::session::offer::ScriptOffer;
     use vhost_fuzz_harness::target::msg_stream;
 
     fn hex(words: &[u32]) -> String {
@@ -126,6 +145,22 @@ mod tests {
             bytes.extend(stream);
         }
         assert_eq!(bytes.len(), 12 + 400 * 20);
+    }
+
+    #[test]
+    fn only_the_first_part_of_a_long_session_is_a_conversation() {
+        let mut log = String::new();
+        for _ in 0..1000 {
+            log += &format!("1 write(3, \"{}\", 12) = 12\n", hex(&[1, 1, 0]));
+        }
+        let calls = parse(&log).expect("a log");
+        let sessions = session::sessions(&calls);
+        let script = conversation(&sessions[0]).expect("a script");
+        assert!(script.len() <= SEED_LIMIT, "{}", script.len());
+        assert!(scripts(&sessions[0])[0].len() <= SEED_LIMIT);
+        let records = script::decode(&script);
+        assert_eq!(ScriptOffer::of_record(&records[0]), Some(backend::offer(&sessions[0])));
+        assert_eq!(records.last(), Some(&Record::Close));
     }
 
     #[test]

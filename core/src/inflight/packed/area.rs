@@ -77,7 +77,7 @@ impl<M: AreaMemory> PackedArea<M> {
             (0..).zip(&**slots).filter(|(_, slot)| in_flight(slot)).map(|(index, _)| index),
         );
         list.sort_unstable_by_key(|index| match slots.get(usize::from(*index)).map(|s| s.state) {
-            Some(State::InFlight(counter) | State::Leaving(counter)) => (counter, *index),
+            Some(State::InFlight(counter)) => (counter, *index),
             Some(State::Other) | None => (u64::MAX, *index),
         });
         list
@@ -87,7 +87,7 @@ impl<M: AreaMemory> PackedArea<M> {
     /// the front-end could have changed them, so they are judged as those of the ring are.
     ///
     /// # Errors
-    /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-034).
+    /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-033).
     pub fn descriptors(
         &self,
         entry: u16,
@@ -105,7 +105,7 @@ impl<M: AreaMemory> PackedArea<M> {
     /// free list, and the next process takes them back.
     ///
     /// # Errors
-    /// [`AreaError::NoRoom`] (DC-034), [`AreaError::Counter`] when 2^64 requests were fetched.
+    /// [`AreaError::NoRoom`], and [`AreaError::Counter`] when 2^64 requests were fetched (DC-033).
     pub fn fetch(&mut self, descriptors: &[Descriptor]) -> Result<u16, AreaError> {
         let need = descriptors.len();
         let num = match u16::try_from(need) {
@@ -139,105 +139,54 @@ impl<M: AreaMemory> PackedArea<M> {
         Ok(head)
     }
 
-    /// Completes a batch of requests, by their first entries.
+    /// Completes one request, by its first entry.
     ///
     /// `publish` is called once, between the two halves of the work on the region. It is given
-    /// the position of the first used descriptor and writes the used descriptors of the batch,
-    /// each as many places after the one before as that request has descriptors. **The flags of
-    /// the first are stored last, as a release store**: the driver then sees all of the batch or
-    /// nothing, and so does the next process, which looks at these flags only (DC-034). It
-    /// returns an error only when it did not store them; then the whole batch stays in flight.
-    /// For an empty batch it is not called.
+    /// the position of the used descriptor, and writes it with its flags last, by a release
+    /// store. It returns an error only when it did not store the flags; then the request stays in
+    /// flight.
+    ///
+    /// There is no batch (DC-034): the next process looks at one descriptor only. Of a batch that
+    /// was cut off it would keep all or nothing, and used descriptors behind that one would stay
+    /// in the ring, where the driver takes them for returned as soon as it comes to them.
     ///
     /// # Errors
-    /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-034), before anything is stored;
+    /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-033), before anything is stored;
     /// what `publish` returns.
     pub fn complete<E: From<AreaError>>(
         &mut self,
-        entries: &[u16],
+        entry: u16,
         publish: impl FnOnce(Position) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Some(num) = self.claim(entries)? else { return Ok(()) };
+        let Slot { last, num, .. } = self.request(entry)?;
         let old = self.used;
         let used = old.advance(num, self.region.queue_size());
-        let begun = self.chain(entries, Positions { used, old });
-        let free_head = match begun.map_err(E::from).and_then(|free_head| {
-            // The new list and position are in the region before the driver, or a successor of
-            // this process, can see the used descriptors.
-            fence(Ordering::Release);
-            publish(old).map(|()| free_head)
-        }) {
-            Ok(free_head) => free_head,
-            Err(error) => {
-                self.unclaim(entries);
-                self.region.set_u16(field::FREE_HEAD, self.free_head)?;
-                Positions { used: old, old }.write(&self.region)?;
-                return Err(error);
-            }
-        };
+        self.region.set_u16(at(last, entry::NEXT), self.free_head)?;
+        self.region.set_u16(field::FREE_HEAD, entry)?;
+        Positions { used, old }.write(&self.region)?;
+        // The new list and position are in the region before the driver, or a successor of this
+        // process, can see the used descriptor.
+        fence(Ordering::Release);
+        if let Err(error) = publish(old) {
+            self.region.set_u16(field::FREE_HEAD, self.free_head)?;
+            Positions { used: old, old }.write(&self.region)?;
+            return Err(error);
+        }
+        if let Some(slot) = self.slots.get_mut(usize::from(last)) {
+            slot.next = self.free_head;
+        }
+        if let Some(slot) = self.slots.get_mut(usize::from(entry)) {
+            slot.state = State::Other;
+        }
         self.used = used;
-        self.free_head = free_head;
+        self.free_head = entry;
         self.free = self.free.saturating_add(num);
         // Release stores: after the flags in the ring. The old position comes last: while it
-        // differs from the used one, the next process asks the ring what became of the batch.
-        for index in entries {
-            self.region.set_u8(at(*index, entry::INFLIGHT), 0)?;
-            if let Some(slot) = self.slots.get_mut(usize::from(*index)) {
-                slot.state = State::Other;
-            }
-        }
-        self.region.set_u16(field::OLD_FREE_HEAD, free_head)?;
+        // differs from the used one, the next process asks the ring what became of the request.
+        self.region.set_u8(at(entry, entry::INFLIGHT), 0)?;
+        self.region.set_u16(field::OLD_FREE_HEAD, entry)?;
         Positions { used, old: used }.write(&self.region)?;
         Ok(())
-    }
-
-    /// Puts the entries of a batch in front of the free list and moves the used position;
-    /// returns the new head of the list.
-    fn chain(&mut self, entries: &[u16], positions: Positions) -> Result<u16, AreaError> {
-        let mut free_head = self.free_head;
-        for index in entries {
-            let last = self.request(*index)?.last;
-            self.region.set_u16(at(last, entry::NEXT), free_head)?;
-            if let Some(slot) = self.slots.get_mut(usize::from(last)) {
-                slot.next = free_head;
-            }
-            free_head = *index;
-            self.region.set_u16(field::FREE_HEAD, free_head)?;
-        }
-        positions.write(&self.region)?;
-        Ok(free_head)
-    }
-
-    /// Marks the requests of a batch as leaving, or none of them; returns the number of their
-    /// descriptors, which is at most the queue size because no entry is in two requests.
-    fn claim(&mut self, entries: &[u16]) -> Result<Option<u16>, AreaError> {
-        let mut num: u16 = 0;
-        for (position, index) in entries.iter().enumerate() {
-            let fault = match self.request(*index) {
-                Ok(Slot { state: State::InFlight(counter), num: more, .. }) => {
-                    if let Some(slot) = self.slots.get_mut(usize::from(*index)) {
-                        slot.state = State::Leaving(counter);
-                    }
-                    num = num.saturating_add(more);
-                    continue;
-                }
-                Ok(_) => AreaError::NotInFlight { head: *index },
-                Err(error) => error,
-            };
-            self.unclaim(entries.get(..position).unwrap_or_default());
-            return Err(fault);
-        }
-        Ok((num > 0).then_some(num))
-    }
-
-    fn unclaim(&mut self, entries: &[u16]) {
-        for index in entries {
-            if let Some(slot) = self.slots.get_mut(usize::from(*index))
-                && let State::Leaving(counter) = slot.state
-            {
-                slot.state = State::InFlight(counter);
-            }
-        }
     }
 
     /// The request that begins at an entry.

@@ -34,7 +34,7 @@ impl<M: AreaMemory> PackedRegion<M> {
     /// the driver cannot have seen it (VU-188).
     ///
     /// An update was begun when the used position is not the old one; the wrap counter alone
-    /// makes the difference when a batch went round the whole ring (DC-034). `flags_at` returns
+    /// makes the difference when a request takes the whole ring (DC-034). `flags_at` returns
     /// the flags of the descriptor at an index of the ring (below the queue size), or `None`
     /// when it cannot be read. It is called at most once, with the old index. While the
     /// descriptor there is still available, nothing was published.

@@ -20,6 +20,8 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
+pub use reply::Bytes;
+
 use crate::vhost_user::{self, Context, message::judge, number};
 use crate::{Id, Verdict};
 use memory::{Memory, NewTable};
@@ -184,7 +186,7 @@ pub enum Step {
     /// This is sent.
     Reply {
         /// Header and payload.
-        bytes: Vec<u8>,
+        bytes: Bytes,
         /// Number of descriptors with it.
         fds: usize,
         /// The requirement that the request broke, when the reply says that it failed.

@@ -7,6 +7,67 @@ use crate::Id;
 /// Session id in a P-CRYPTO that says that none was created (VU-248).
 const NO_CRYPTO_SESSION: u64 = u64::MAX;
 
+/// Bytes of a header and of the longest payload that most replies have.
+const SHORT: usize = 12 + 24;
+
+/// A reply: header and payload. A short one, as nearly all are, needs no memory of its own.
+#[derive(Clone)]
+pub struct Bytes {
+    short: [u8; SHORT],
+    len: usize,
+    long: Vec<u8>,
+}
+
+impl Bytes {
+    fn new(header: [u8; 12], payload: &[u8]) -> Self {
+        let len = 12 + payload.len();
+        let mut short = [0; SHORT];
+        short[..12].copy_from_slice(&header);
+        let mut long = Vec::new();
+        if len <= SHORT {
+            short[12..len].copy_from_slice(payload);
+        } else {
+            long = [&header, payload].concat();
+        }
+        Self { short, len, long }
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        let mut long = Vec::new();
+        match short.get_mut(..bytes.len()) {
+            Some(front) => front.copy_from_slice(bytes),
+            None => long = bytes.to_vec(),
+        }
+        Self { short, len: bytes.len(), long }
+    }
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        if self.len <= SHORT { &self.short[..self.len] } else { &self.long }
+    }
+}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Bytes {}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
 impl Request {
     /// A reply with this payload.
     pub(super) fn reply(self, payload: &[u8]) -> Step {
@@ -28,13 +89,12 @@ impl Request {
         if self.ack { self.reply_number(0) } else { Step::Silent }
     }
 
-    fn bytes(self, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(12 + payload.len());
-        for field in [self.code, 5, payload.len() as u64] {
-            bytes.extend(four(field));
-        }
-        bytes.extend(payload);
-        bytes
+    fn bytes(self, payload: &[u8]) -> Bytes {
+        let mut header = [0; 12];
+        header[..4].copy_from_slice(&four(self.code));
+        header[4..8].copy_from_slice(&5_u32.to_ne_bytes());
+        header[8..].copy_from_slice(&four(payload.len() as u64));
+        Bytes::new(header, payload)
     }
 
     fn refusal(self, payload: &[u8], id: Id) -> Step {

@@ -100,11 +100,11 @@ impl Backend {
     }
 
     fn set_protocol_features(&mut self, request: Request, features: u64) -> Result<Step> {
-        if features & !self.offer.protocol_features != 0 {
-            return Err(Id::Vu(50).into());
-        }
         if bit(features, 14) && !(bit(features, 3) && bit(features, 5)) {
             return Err(Fault::Close(Id::Vu(217)));
+        }
+        if features & !self.offer.protocol_features != 0 {
+            return Err(Id::Vu(50).into());
         }
         if bit(features, 23) && !(bit(features, 20) && bit(features, 12)) {
             return Err(Id::Vu(96).into());

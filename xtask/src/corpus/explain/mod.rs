@@ -1,8 +1,10 @@
 //! `corpus explain`: prints an input for a person. Any bytes are explained, also those that make
 //! the code panic.
 
+mod memory;
 mod message;
 mod script;
+mod session;
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -33,8 +35,10 @@ pub(super) fn file(root: &Path, path: &Path, named: Option<&str>) -> Result<Stri
     let _ = entry(&mut text, root, path, target.name, &verdict);
     text.push('\n');
     match target.name {
+        "mem_table" => memory::explain(&mut text, &bytes),
         "msg_decode" => message::explain(&mut text, &bytes),
-        "msg_stream" => script::explain(&mut text, &bytes),
+        "diff_vhost" | "msg_stream" => script::explain(&mut text, &bytes),
+        "session" => session::explain(&mut text, &bytes),
         other => bail!("{other}: inputs of this target cannot be explained yet"),
     }
     let _ = writeln!(text, "verdict: {verdict}");
@@ -104,10 +108,7 @@ fn quietly<T>(run: impl FnOnce() -> T) -> std::result::Result<T, String> {
     QUIET.set(true);
     let result = panic::catch_unwind(AssertUnwindSafe(run));
     QUIET.set(false);
-    result.map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
-    })
+    result.map_err(|panic| vhost_fuzz_harness::report::panic_text(&*panic))
 }
 
 /// One line of a table: offset, size, field, value.
@@ -164,7 +165,12 @@ mod tests {
         }
         let (root, path) = saved("elsewhere", "x", &[]);
         let error = file(root.path(), &path, None).expect_err("no target").to_string();
-        assert!(error.ends_with("expected --target, one of msg_decode, msg_stream"), "{error}");
+        assert!(
+            error.ends_with(
+                "expected --target, one of diff_vhost, mem_table, msg_decode, msg_stream, session"
+            ),
+            "{error}"
+        );
         assert!(file(root.path(), &path, Some("msg_stream")).is_ok());
         assert!(file(root.path(), &path, Some("msg")).is_err());
         let missing = file(root.path(), &root.path().join("none"), Some("msg_stream"));

@@ -12,28 +12,15 @@ use crate::corpus::{judge, summary};
 
 /// Prints the records with the messages that they complete, then how each stream ends.
 pub(super) fn explain(text: &mut String, input: &[u8]) {
-    match input.first() {
-        Some(&script::VERSION) => {}
-        Some(version) => {
-            let _ = writeln!(
-                text,
-                "version {version}, not {}: this script has no records",
-                script::VERSION
-            );
-        }
-        None => text.push_str("an empty input: a script without records\n"),
-    }
+    version(text, input);
     let records = script::decode(input);
-    let skipped = input.len().saturating_sub(script::encode(&records).len());
     let mut streams = Streams::default();
     for (number, record) in (1..).zip(&records) {
         let _ = writeln!(text, "{number:>5}  {}", in_words(record));
         streams.record(text, record);
     }
     streams.end(text);
-    if skipped > 0 && input.first() == Some(&script::VERSION) {
-        let _ = writeln!(text, "       {} without a record", summary::count(skipped, "byte"));
-    }
+    skipped(text, input, &records);
     text.push('\n');
     for (number, stream) in (1..).zip(msg_stream::streams(input)) {
         let outcome = judge::judge_stream(&stream);
@@ -48,7 +35,30 @@ pub(super) fn explain(text: &mut String, input: &[u8]) {
     }
 }
 
-fn in_words(record: &Record<'_>) -> String {
+/// Says why an input has no records, if that is so.
+pub(super) fn version(text: &mut String, input: &[u8]) {
+    match input.first() {
+        Some(&script::VERSION) => {}
+        Some(version) => {
+            let _ = writeln!(
+                text,
+                "version {version}, not {}: this script has no records",
+                script::VERSION
+            );
+        }
+        None => text.push_str("an empty input: a script without records\n"),
+    }
+}
+
+/// Says how many bytes are no records.
+pub(super) fn skipped(text: &mut String, input: &[u8], records: &[Record<'_>]) {
+    let skipped = input.len().saturating_sub(script::encode(records).len());
+    if skipped > 0 && input.first() == Some(&script::VERSION) {
+        let _ = writeln!(text, "       {} without a record", summary::count(skipped, "byte"));
+    }
+}
+
+pub(super) fn in_words(record: &Record<'_>) -> String {
     match record {
         Record::Message { kind, bytes } => {
             format!("message  {}, {}", summary::kind(*kind), summary::count(bytes.len(), "byte"))
@@ -84,7 +94,7 @@ fn in_words(record: &Record<'_>) -> String {
 
 /// What the code makes of the streams of one connection.
 #[derive(Default)]
-struct Streams {
+pub(super) struct Streams {
     framers: [Option<Stream>; 4],
     fds: usize,
     control_truncated: bool,
@@ -100,7 +110,8 @@ struct Stream {
 }
 
 impl Streams {
-    fn record(&mut self, text: &mut String, record: &Record<'_>) {
+    /// Prints the messages that a record makes whole.
+    pub(super) fn record(&mut self, text: &mut String, record: &Record<'_>) {
         match record {
             Record::Fd { .. } => self.fds += 1,
             Record::ControlTruncated => self.control_truncated = true,
@@ -121,8 +132,14 @@ impl Streams {
         }
     }
 
+    /// The descriptors so far came with a message that is not for these streams.
+    pub(super) fn forget_fds(&mut self) {
+        self.fds = 0;
+        self.control_truncated = false;
+    }
+
     /// The connection ends: says which streams that cuts.
-    fn end(&mut self, text: &mut String) {
+    pub(super) fn end(&mut self, text: &mut String) {
         for mut stream in std::mem::take(self).framers.into_iter().flatten() {
             if !stream.is_over
                 && let Ok(Err(error)) = quietly(|| stream.framer.finish())
@@ -193,7 +210,8 @@ impl Stream {
     }
 }
 
-fn line(text: &mut String, what: &str) {
+/// A line about the record above it.
+pub(super) fn line(text: &mut String, what: &str) {
     let _ = writeln!(text, "         {what}");
 }
 

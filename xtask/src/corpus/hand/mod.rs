@@ -1,7 +1,10 @@
 //! `corpus hand`: inputs that were thought out one by one, for each way to be refused and for
-//! each hostile input of spec §9 that framing or codec decide about (`hz-NN-…`).
+//! each hostile input of spec §9 that framing, codec or session decide about (`hz-NN-…`).
 
+mod diff;
+mod memory;
 mod message;
+mod session;
 mod stream;
 
 use std::path::Path;
@@ -23,8 +26,11 @@ pub(super) const ORIGIN: &str = "hand";
 pub(super) fn updates(root: &Path) -> Result<Vec<Update>> {
     let is_ours = |origin: &str| origin == ORIGIN;
     Ok(vec![
+        Update::plan(root, "diff_vhost", is_ours, diff::seeds())?,
+        Update::plan(root, "mem_table", is_ours, memory::seeds())?,
         Update::plan(root, "msg_decode", is_ours, message::seeds())?,
         Update::plan(root, "msg_stream", is_ours, stream::seeds())?,
+        Update::plan(root, "session", is_ours, session::seeds())?,
     ])
 }
 

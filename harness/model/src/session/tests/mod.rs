@@ -219,13 +219,13 @@ impl Peer {
 }
 
 fn answer(code: u32, payload: &[u8]) -> Step {
-    Step::Reply { bytes: frame(code, 5, payload), fds: 0, refusal: None }
+    Step::Reply { bytes: frame(code, 5, payload)[..].into(), fds: 0, refusal: None }
 }
 
 fn answer_with_fd(code: u32, payload: &[u8]) -> Step {
-    Step::Reply { bytes: frame(code, 5, payload), fds: 1, refusal: None }
+    Step::Reply { bytes: frame(code, 5, payload)[..].into(), fds: 1, refusal: None }
 }
 
 fn refusal(code: u32, payload: &[u8], id: Id) -> Step {
-    Step::Reply { bytes: frame(code, 5, payload), fds: 0, refusal: Some(id) }
+    Step::Reply { bytes: frame(code, 5, payload)[..].into(), fds: 0, refusal: Some(id) }
 }

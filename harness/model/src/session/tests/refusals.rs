@@ -83,7 +83,8 @@ fn an_unknown_request_is_never_acknowledged() {
 fn features() {
     let mut peer = Peer::usual();
     peer.refused(2, &words(&[1 << 63]), 0, Id::Vu(41));
-    peer.refused(16, &words(&[1 << 40 | 1 << 14]), 0, Id::Vu(50));
+    peer.refused(16, &words(&[1 << 40]), 0, Id::Vu(50));
+    peer.closed(16, &words(&[1 << 40 | 1 << 14]), 0, Id::Vu(217));
     peer.closed(16, &words(&[1 << 14 | 1 << 23 | 1 << 3]), 0, Id::Vu(217));
     peer.closed(16, &words(&[1 << 14 | 1 << 5]), 0, Id::Vu(217));
     peer.refused(16, &words(&[1 << 23 | 1 << 20]), 0, Id::Vu(96));
