@@ -6,9 +6,9 @@
 //!
 //! # What is counted
 //!
-//! One operation is one turn of a loop in [`codec`], [`stream`] or [`session`]. It reads its input through
-//! [`black_box`](std::hint::black_box) and gives its result to it, so that nothing is computed
-//! ahead of the loop or dropped as unused. Kind and layout of a message are behind a box too, but
+//! One operation is one turn of a loop in [`codec`], [`stream`] or [`session`]. It reads its input
+//! through [`black_box`](std::hint::black_box) and gives its result to it, so that nothing is
+//! computed ahead of the loop or dropped as unused. Kind and layout of a message are behind a box too, but
 //! before the loop, as a receiver knows them from the last negotiation on.
 //!
 //! So a count includes, besides the work of the core: the loads of the arguments, the call if

@@ -1,11 +1,12 @@
 //! What is under test: the parsing that every vhost-user back-end has to get right.
 //!
-//! A back-end reads bytes that somebody hostile wrote. This crate turns such bytes into values,
-//! or into an error that names the broken rule, and does nothing else: it does no I/O, allocates
-//! nothing per message, and holds no `unsafe` code.
+//! A back-end reads bytes that somebody hostile wrote. This crate turns such bytes into values, or
+//! into an error that names the broken rule, and says what a program has to do about them. It does
+//! none of that itself: it does no I/O, allocates nothing per message, and holds no `unsafe` code.
 //!
 //! * [`vhost_user`]: the messages of the unix socket, and the framer that cuts them out of a
 //!   byte stream with their file descriptors.
+//! * [`session`]: what the messages of a connection add up to, on the back-end's side.
 //! * [`memory`]: regions of guest memory, address translation, the dirty log, where a ring lies.
 //! * [`inflight`]: the shared memory that tells a restarted back-end what it still owes.
 //! * [`frontend`]: the front-end role, on both sockets.

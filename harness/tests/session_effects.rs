@@ -291,6 +291,7 @@ fn a_transfer_that_failed_is_over() {
 
 #[test]
 fn the_result_of_another_effect_ends_the_connection() {
+    let _shows = shows(&["DC-041"]);
     for (message, fds, ending) in [
         (number(R::SET_STATUS, 1), 0, Ending::Base(0)),
         (bare(R::SET_BACKEND_REQ_FD), 1, Ending::MaybeFd(true)),

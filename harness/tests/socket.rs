@@ -3,7 +3,7 @@
 use std::io::{IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
@@ -159,7 +159,7 @@ fn an_end_inside_a_message_is_told_from_one_between_two() {
 
 #[test]
 fn late_and_too_many_descriptors_end_the_stream_and_are_closed() {
-    let _shows = shows(&["VU-019"]);
+    let _shows = shows(&["VU-019", "DC-070"]);
     let (pipe_reader, pipe_writer) = rustix::pipe::pipe().expect("a pipe");
     let header = message(12, 1, &number(0));
     let cases = [
@@ -292,6 +292,23 @@ fn replies_come_in_the_order_of_their_requests() {
     assert_eq!(receive(front.as_fd(), 8192).0, replies.concat());
     drop(front);
     assert_eq!(server.serve_one(back.as_fd()), Ok(Served::Ended));
+}
+
+/// VU-016: the session does not care who listened and who connected.
+#[test]
+fn either_side_listens() {
+    let _shows = shows(&["VU-016"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("a listener");
+    let connected = UnixStream::connect(&path).expect("a connection");
+    let (accepted, _) = listener.accept().expect("a connection");
+    for (front, back) in [(&connected, &accepted), (&accepted, &connected)] {
+        send(front.as_fd(), &message(1, 1, &[]), &[]).expect("sent");
+        assert_eq!(server().serve_one(back.as_fd()), Ok(Served::Replied(None)));
+        let reply = message(1, 5, &number(1 << 30 | 1 << 32));
+        assert_eq!(receive(front.as_fd(), 64).0, reply);
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Broken implementations: for every oracle, code with the mistake that it has to see.
 //!
-//! Each stands for a class of historic bugs. `tests/broken.rs` runs the committed corpus through
-//! each of them and demands that the named oracle speaks.
+//! Each stands for a class of historic bugs. `tests/broken*.rs` run the committed corpus through
+//! each of them and demand that the named oracle speaks; those of [`inflight`] and [`frontend`]
+//! have their tests in `tests/inflight` and `tests/channel.rs`.
 
 pub mod codec;
 pub mod framing;

@@ -9,8 +9,10 @@
 //! | guarded memory | [`memory`] | nothing is touched outside of what is mapped |
 //! | segmentation | [`stream`] | how a stream is cut never changes what comes out |
 //! | fd ledger | [`stream`], [`memory`] | every descriptor is delivered once or closed once |
-//! | model, wire check, budget, fd ledger | [`frontend`] | the same for the back-end channel |
-//! | mapping ledger | [`frontend`] | mappings exist exactly as long as the model says |
+//! | model, wire check, budget, fd ledger | [`session`], [`frontend`] | the same for whole sessions: each effect, reply and refusal, and what is believed |
+//! | mapping ledger | [`session`], [`frontend`] | mappings exist exactly as long as the model says |
+//! | liveness | [`session`] | whatever came before, the next request is served |
+//! | differential | [`crate::peer`] | a peer does the same, or a row of a list allows that it does not |
 //!
 //! "No panic, no overflow, no sanitizer report" needs no code here: targets run with overflow
 //! checks and, under libFuzzer, with `AddressSanitizer`.

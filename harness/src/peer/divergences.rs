@@ -85,8 +85,9 @@ pub fn find(asked: &Asked<'_>, ours: Did, peer: Did) -> Option<&'static Divergen
 /// §6.7).
 ///
 /// They are when one of them has closed; when the peer has refused a SET message whose value it
-/// keeps all the same and asks later gates for; and when one refused what the other took. They
-/// are not when both did the same and only one of them told, or when they differ about a question.
+/// keeps all the same and asks later gates for; and when they differ in what they did. They are not
+/// when both did the same and only one of them told, or when they differ about the configuration
+/// space, which no later message depends on.
 #[must_use]
 pub fn restarts(asked: &Asked<'_>, ours: Did, peer: Did, differ: bool) -> bool {
     let keeps_refused = asked.is(&[SET_FEATURES, SET_PROTOCOL_FEATURES]) && peer == Nack;

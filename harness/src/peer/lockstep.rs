@@ -168,7 +168,11 @@ impl<D: Delivery> Lockstep<D> {
         let reply = &other[..len];
         // The peer leaves it to its caller whether a refusal ends the connection. This caller
         // goes on when the front-end was told (VU-025).
-        let is_open = verdict == Verdict::Done || is_nack(reply);
+        let is_open = match verdict {
+            Verdict::Done => true,
+            Verdict::Failed => is_nack(reply),
+            Verdict::Panicked => false,
+        };
         (ours, Seen { reply, fds, is_open })
     }
 

@@ -25,6 +25,8 @@ pub enum Verdict {
     /// It refused the message, with a reply or without, and leaves it to its caller whether the
     /// connection goes on.
     Failed,
+    /// It panicked, which ends its connection as the end of its process would.
+    Panicked,
 }
 
 /// The peer.
@@ -54,7 +56,8 @@ impl Peer {
     pub fn serve_one(&mut self) -> Verdict {
         match quiet::run(|| self.handler.handle_request()) {
             Some(Ok(())) => Verdict::Done,
-            Some(Err(_)) | None => Verdict::Failed,
+            Some(Err(_)) => Verdict::Failed,
+            None => Verdict::Panicked,
         }
     }
 

@@ -1,7 +1,8 @@
 //! `corpus import`: logs of real sessions become scripts and single messages.
 //!
-//! A log gives one script for each session in it, for `msg_stream` as it was and for `session`
-//! with what the device offered in front, and single messages for `msg_decode`. Of the
+//! A log gives one script for each session in it, for `msg_stream` as it was, for `session`
+//! with what the device offered in front and for `diff_vhost` with the front-end's side alone, and
+//! single messages for `msg_decode`. Of the
 //! messages of one log with the same id, flags, payload length and number of descriptors only
 //! one is kept, and only if its bytes are neither those of a kept message of another log nor
 //! those of a generated form.

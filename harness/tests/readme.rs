@@ -1,0 +1,105 @@
+//! The examples of the README, compiled: each of their lines stands in this file as well.
+
+use std::os::fd::OwnedFd;
+
+use vhost_fuzz_core::session::{Done, Effect, EffectError, Refusal, Reply, Session, Step};
+use vhost_fuzz_core::vhost_user::{Flags, Frame, HEADER_LEN, Header, Kind};
+use vhost_fuzz_core::wire::SliceSink;
+use vhost_fuzz_harness::session::talk::offer;
+
+/// The reader's own code, where the README leaves it to them.
+mod yours {
+    use super::{Done, Effect, EffectError, OwnedFd, Reply};
+
+    pub(crate) use vhost_fuzz_harness::codec::Core as MyCodec;
+
+    #[derive(Debug)]
+    pub(crate) struct MyMapping;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct MyDevice {
+        pub(crate) sent: Vec<u8>,
+    }
+
+    impl MyDevice {
+        pub(crate) fn perform(
+            &mut self,
+            effect: Effect<'_, OwnedFd>,
+        ) -> Result<Done<'static, OwnedFd, MyMapping>, EffectError> {
+            drop(effect);
+            Ok(Done::Nothing)
+        }
+
+        pub(crate) fn send(&mut self, reply: Reply<'_, OwnedFd>) {
+            self.sent.extend(reply.bytes);
+        }
+    }
+}
+
+use yours::{MyCodec, MyDevice, MyMapping};
+
+mod codec_example {
+    use super::MyCodec;
+
+    use vhost_fuzz_harness::{corpus, target::msg_decode};
+
+    #[test]
+    fn my_decoder_agrees_with_the_specification() {
+        for seed in corpus::seeds("msg_decode").unwrap() {
+            let _ = msg_decode::check(&MyCodec, &seed.bytes); // panics when an oracle finds a fault
+        }
+    }
+}
+
+/// Acts on one request. At most one reply is sent, before the next request is looked at.
+fn serve(
+    session: &mut Session<OwnedFd, MyMapping>,
+    device: &mut MyDevice,
+    request: Frame<'_, OwnedFd>,
+) -> Result<(), Refusal> {
+    let mut step = session.on_frame(request);
+    loop {
+        match step {
+            Step::Need(effect) => {
+                let done = device.perform(effect); // maps memory, starts a ring: whatever is I/O
+                step = session.on_done(done);
+            }
+            Step::Reply(reply) => {
+                device.send(reply);
+                return Ok(());
+            }
+            Step::Silent => return Ok(()),
+            Step::Close(refusal) => return Err(refusal), // refusal.rule() is the broken rule
+        }
+    }
+}
+
+#[test]
+fn the_session_of_the_example_answers() {
+    let mut session = Session::new(offer()).expect("a possible offer");
+    let mut device = MyDevice::default();
+    let mut request = [0; HEADER_LEN];
+    let header = Header { code: 1, flags: Flags::REQUEST, size: 0 };
+    header.write(&mut SliceSink::new(&mut request));
+    let frame = Frame { kind: Kind::FRONTEND_REQUEST, bytes: &request, fds: <_>::default() };
+    assert_eq!(serve(&mut session, &mut device, frame), Ok(()));
+    assert_eq!(device.sent[12..], offer().features.to_ne_bytes());
+}
+
+#[test]
+fn every_line_of_an_example_is_compiled_here() {
+    let readme = include_str!("../../README.md");
+    let here = include_str!("readme.rs");
+    let known: Vec<&str> = here.lines().map(str::trim).collect();
+    let examples: Vec<&str> = readme
+        .split("```rust\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("the end of the example"))
+        .collect();
+    assert_eq!(examples.len(), 2, "examples in Rust");
+    let is_use = |line: &str| line.starts_with("use vhost_fuzz_core::");
+    for line in examples.iter().flat_map(|example| example.lines()).map(str::trim) {
+        // One import here serves both the example and the test around it.
+        assert!(line.is_empty() || is_use(line) || known.contains(&line), "not compiled: {line}");
+    }
+}
