@@ -49,6 +49,11 @@ impl Ledger {
         }
     }
 
+    /// Forgets what was opened and closed, to begin with number 0 again.
+    pub fn clear(&self) {
+        self.closed.borrow_mut().clear();
+    }
+
     /// How many descriptors are open.
     #[must_use]
     pub fn open_count(&self) -> usize {

@@ -440,3 +440,31 @@ fn mem_table_seeds_come_out_as_their_manifest_says() {
         }
     }
 }
+
+/// A length of 0 satisfies every comparison of lengths; the address still has to lead somewhere.
+#[test]
+fn an_empty_range_needs_an_address_in_memory() {
+    let (table, mut iotlb) = (table(), Iotlb::new(4));
+    let entry = update(0x8000, 0x1000, USER, 1);
+    iotlb.message(&entry, Space::User, &table).expect("a good update");
+    let count = |kind, address| {
+        resolve(&table, Some(&iotlb), kind, address, 0, Access::Read).map(Iterator::count)
+    };
+    let (user, guest, iova) = (AddressKind::User, AddressKind::Guest, AddressKind::Iova);
+    for (kind, address) in [(user, USER), (guest, 2 * SIZE - 1), (iova, 0x8fff)] {
+        assert_eq!(count(kind, address), Ok(0), "{address:#x}");
+    }
+    for address in [0, USER - 1, USER + SIZE, u64::MAX] {
+        assert_refused!(count(user, address), MemoryError::UserUnmapped { address }.into());
+    }
+    for address in [2 * SIZE, USER, u64::MAX] {
+        assert_refused!(count(guest, address), MemoryError::GuestUnmapped { address }.into());
+    }
+    for address in [0, 0x7fff, 0x9000, u64::MAX] {
+        let miss = Miss { iova: address, permissions: 1 };
+        assert_refused!(count(iova, address), miss.into());
+    }
+    // Nor does it need less permission.
+    let written = resolve(&table, Some(&iotlb), iova, 0x8000, 0, Access::Write);
+    assert_refused!(written, Miss { iova: 0x8000, permissions: 2 }.into());
+}

@@ -285,3 +285,33 @@ fn a_placement_shows_when_it_has_to_be_made_again() {
     let again = place(&table).expect("it is in memory again");
     assert_eq!((first.descriptor.first.slot, again.descriptor.first.slot), (0, 1));
 }
+
+/// A log that counts what is asked of it.
+struct Counted(RefCell<Vec<u64>>);
+
+impl LogMemory for Counted {
+    fn or(&self, offset: u64, _bits: u8) {
+        self.0.borrow_mut().push(offset);
+    }
+}
+
+/// A descriptor of no bytes is no write: it takes no place in the log, wherever it points.
+#[test]
+fn a_write_of_no_bytes_is_not_logged() {
+    let _shows = shows(&["VU-147", "VU-148"]);
+    let (log, _) = log_of(4);
+    let memory = Counted(RefCell::new(Vec::new()));
+    let table = table();
+    for address in [0, 1, 0xfff, 0x1000, 4 << 15, u64::MAX] {
+        log.mark(address, 0, &memory);
+        log.mark_used(address, 0, 0, &memory);
+        log.mark_used(address, u64::MAX, 0, &memory);
+    }
+    for address in [0, SIZE - 1, SIZE, 2 * SIZE - 1] {
+        let pieces = table.pieces(Space::Guest, address, 0).expect("an address in memory");
+        log.mark_pieces(pieces, &memory);
+    }
+    assert!(memory.0.borrow().is_empty());
+    log.mark(SIZE - 1, 1, &memory);
+    assert_eq!(*memory.0.borrow(), [1]);
+}

@@ -7,7 +7,7 @@ use vhost_fuzz_harness::evidence;
 use vhost_fuzz_harness::script;
 use vhost_fuzz_harness::session::back_end::{BackEnd, Core};
 use vhost_fuzz_harness::session::offer::ScriptOffer;
-use vhost_fuzz_harness::session::run::{Outcome, Run, Watch};
+use vhost_fuzz_harness::session::run::{Outcome, Run};
 
 /// A ring's state as one letter.
 fn letter(state: State) -> char {
@@ -23,7 +23,7 @@ fn letter(state: State) -> char {
 fn replay(bytes: &[u8]) -> (Vec<String>, Outcome) {
     let records = script::decode(bytes);
     let offer = ScriptOffer::of_script(&records);
-    let mut run = Run::<Core>::new(&offer, Watch::Closely);
+    let mut run = Run::<Core>::new(&offer);
     let mut paths = vec![String::from("-"); offer.queues.into()];
     let mut rest = records.into_iter();
     while let Some(record) = rest.next() {

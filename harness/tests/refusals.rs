@@ -2,10 +2,13 @@
 //! encodes to itself; one byte less, one byte more and a wrong number of descriptors are refused
 //! with exactly the error of their rule.
 
+use std::collections::BTreeSet;
+
 use vhost_fuzz_core::vhost_user::payload::{Config, MemReg, MemTable, Region};
 use vhost_fuzz_core::vhost_user::request::{Row, Shape, forms};
 use vhost_fuzz_core::vhost_user::{
     BackendRequest, Channel, DecodeError, FrontendRequest, HEADER_LEN, Kind, Layout, Message,
+    Payload,
 };
 use vhost_fuzz_harness::evidence::shows;
 use vhost_fuzz_harness::seeds::{Distinct, Form, forms_of};
@@ -312,5 +315,61 @@ fn unknown_ids_are_values() {
         let mut out = [0; 16];
         assert_eq!(message.encode(&mut out), Ok(16));
         assert_eq!(out[..], bytes);
+    }
+}
+
+/// Ids that are known ones after a cut to 8 or 16 bits, after masking, or one step outside of
+/// the table.
+#[test]
+fn an_id_is_not_cut_to_a_known_one() {
+    for kind in [Kind::FRONTEND_REQUEST, Kind::BACKEND_REQUEST] {
+        for known in 1..=10_u32 {
+            for bit in 6..32 {
+                let code = known | 1 << bit;
+                let bytes = [code, 0x9, 4, 0x0403_0201].map(u32::to_ne_bytes).concat();
+                let message = Message::decode(kind, Layout::default(), &bytes, 0).expect("a value");
+                assert_eq!((message.code, message.row()), (code, None));
+                assert_eq!(message.payload, Payload::Unknown(&bytes[12..]), "id {code:#x}");
+            }
+        }
+    }
+}
+
+/// How many descriptors a message may have at least and at most: spec §3 and §4, written out,
+/// because the table of the code is what is judged here.
+fn fds_of(kind: Kind, code: u32) -> (usize, usize) {
+    match (kind, code) {
+        (Kind::FRONTEND_REQUEST, 5) => (0, 8),
+        (Kind::FRONTEND_REQUEST, 6 | 12..=14 | 38) | (Kind::BACKEND_REQUEST, 3) => (0, 1),
+        (Kind::FRONTEND_REQUEST, 7 | 21 | 32 | 33 | 37 | 42) | (Kind::BACKEND_REQUEST, 9) => (1, 1),
+        // Replies are named after who sends them.
+        (Kind::BACKEND_REPLY, 28) => (1, 1),
+        (Kind::BACKEND_REPLY, 31 | 41 | 42) | (Kind::FRONTEND_REPLY, 8) => (0, 1),
+        _ => (0, 0),
+    }
+}
+
+/// None is left out: each of the 110 forms, with descriptors that no form of it has.
+#[test]
+fn every_message_has_the_descriptors_of_the_specification_and_no_others() {
+    let mut counts = BTreeSet::new();
+    for_each_form(|kind, row, _, form| {
+        let (min, max) = fds_of(kind, row.code);
+        for fds in 0..=9 {
+            let is_wrong = fds < min || fds > max;
+            let result = decode_with_fds(form, fds);
+            assert!(!is_wrong || result.is_err(), "{} with {fds} descriptors", form.name);
+            if result.is_ok() {
+                counts.insert((format!("{kind:?}"), row.code, fds));
+            }
+        }
+    });
+    // What may have a descriptor is accepted with one, and what may have none without.
+    for (kind, row) in forms() {
+        let (min, max) = fds_of(kind, row.code);
+        for fds in [min, max] {
+            let is_taken = counts.contains(&(format!("{kind:?}"), row.code, fds));
+            assert!(is_taken, "{} with {fds} descriptors", row.name);
+        }
     }
 }

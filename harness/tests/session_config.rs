@@ -146,3 +146,42 @@ fn surplus_data_of_a_write_is_left_alone() {
     let error = Refusal::Decode(DecodeError::ConfigTooShort { size: 3, have: 2 });
     assert_refused!(set(&mut talk, 0, 0, 3, &[0; 2]).nack(), error);
 }
+
+/// The device has another value in each byte, so that a wrong window is seen.
+#[test]
+fn a_window_holds_what_the_device_has_there() {
+    let _shows = shows(&["VU-190"]);
+    let space: Vec<u8> = (1..=60).collect();
+    let mut talk = Talk::ready();
+    for (offset, size) in (0..60).flat_map(|offset| [1, 2, 3, 8, 60].map(|size| (offset, size))) {
+        let (start, end) = (offset as usize, (offset + size).min(60) as usize);
+        let held = &space[start..end];
+        talk.next_effect(Ending::Config(held.to_vec()));
+        let said = get(&mut talk, offset, size);
+        let there = u32::try_from(held.len()).expect("small");
+        assert_eq!(talk.seen(), [Seen::ReadConfig { offset, size: there }]);
+        let (prefix, data) = said.payload().split_at(12);
+        assert_eq!(prefix, [offset, size, 0].map(u32::to_ne_bytes).concat());
+        assert_eq!(data.len(), size as usize);
+        assert_eq!(data[..held.len()], *held, "{size} bytes at {offset}");
+        assert!(data[held.len()..].iter().all(|byte| *byte == 0), "{size} bytes at {offset}");
+    }
+}
+
+/// A driver may write a field of several bytes one at a time, in any order.
+#[test]
+fn a_field_is_written_byte_by_byte() {
+    let mut talk = Talk::ready();
+    let mut space = [0; 32];
+    for offset in [1, 0, 5, 4, 31, 30, 7, 6] {
+        let byte = 0x80 | u8::try_from(offset).expect("small");
+        set(&mut talk, offset, 0, 1, &[byte]).acked();
+        let Some(Seen::WriteConfig { offset: at, flags: 0, data }) = talk.seen().pop() else {
+            panic!("nothing was written at {offset}");
+        };
+        assert_eq!((at, &data[..]), (offset, &[byte][..]));
+        space[at as usize] = data[0];
+    }
+    let written = [0, 1, 4, 5, 6, 7, 30, 31].map(|at: usize| space[at]);
+    assert_eq!(written, [0x80, 0x81, 0x84, 0x85, 0x86, 0x87, 0x9e, 0x9f]);
+}

@@ -2,17 +2,17 @@
 //! are stopped and while they run.
 
 use vhost_fuzz_core::memory::{
-    AddressKind, Backing, IotlbError, MemoryError, PlaceError, Space, ring::Part,
+    AddressKind, Backing, IotlbError, Location, MemoryError, PlaceError, Space, ring::Part,
 };
 use vhost_fuzz_core::session::{BindError, Refusal, RingChange};
 use vhost_fuzz_core::vhost_user::features::{protocol, virtio};
-use vhost_fuzz_core::vhost_user::payload::{Iotlb, Region, VringAddr, XenMmap};
+use vhost_fuzz_core::vhost_user::payload::{Iotlb, LogBase, Region, VringAddr, XenMmap};
 use vhost_fuzz_core::vhost_user::{DecodeError, FrontendRequest as R, Message, Payload};
 use vhost_fuzz_harness::assert_refused;
 use vhost_fuzz_harness::evidence::shows;
 use vhost_fuzz_harness::session::talk::{
-    Ending, REGION, Said, Seen, Talk, USER, bare, mem_reg, number, offer, region, state, table,
-    vring_addr, vring_fd,
+    Ending, REGION, Said, Seen, Talk, USER, bare, encode, mem_reg, number, offer, region, state,
+    table, vring_addr, vring_fd,
 };
 
 const SLOTS: u64 = protocol::REPLY_ACK | protocol::CONFIGURE_MEM_SLOTS;
@@ -356,4 +356,81 @@ fn a_ring_without_a_translation_is_not_touched() {
     let (part, iova) = (Part::Descriptor, vring_addr(0).descriptor);
     let error = BindError::Place(PlaceError::Miss { part, iova, permissions: 1 });
     assert_refused!(talk.session().bind(0).map(|ring| ring.size), error);
+}
+
+/// The numbers of all mappings that a session holds.
+fn mappings(talk: &Talk) -> Vec<u32> {
+    let slots = talk.session().memory().slots().iter();
+    let mapped = slots.map(|slot| match &slot.backing {
+        Backing::Mapped(held) | Backing::OnDemand(held) => held.number(),
+    });
+    mapped.chain(talk.session().log().map(|log| log.mapping.number())).collect()
+}
+
+/// Whoever works on a ring may hold its pages until it says that it does not any more. When it
+/// does not say so, everything is still there.
+#[test]
+fn nothing_is_unmapped_before_the_rings_are_quiet() {
+    let _shows = shows(&["VU-258"]);
+    let log = Payload::Log(LogBase { size: 0x1000, offset: 0 });
+    let log = encode(&Message::frontend(R::SET_LOG_BASE, log));
+    let removal = encode(&mem_reg(R::REM_MEM_REG, region(0)));
+    for (bytes, maps, left) in [(table(&[region(0)]), 1, 2), (removal, 0, 2), (log.clone(), 1, 3)] {
+        for is_quiet in [false, true] {
+            let mut talk = Talk::having(SLOTS | protocol::LOG_SHMFD);
+            talk.run();
+            assert_eq!(talk.bytes(&log, 1).payload().len(), 16);
+            talk.seen();
+            let before = mappings(&talk);
+            if maps == 1 {
+                talk.next_effect(Ending::Well);
+            }
+            talk.next_effect(if is_quiet { Ending::Well } else { Ending::Fails(5) });
+            let said = talk.bytes(&bytes, maps);
+            assert_eq!(talk.seen().split_off(maps), [Seen::Quiesce], "one effect, and the last");
+            assert_eq!(said.clone().closed().is_err(), !is_quiet);
+            let after = mappings(&talk);
+            assert_eq!(talk.open_mappings(), after.len());
+            if is_quiet {
+                assert!(after.len() == left && after != before, "{said:?}");
+            } else {
+                assert_eq!(after, before, "{said:?}");
+            }
+        }
+    }
+}
+
+/// The table of descriptors, the available and the used ring each go over the border of two
+/// regions that touch in the space of ring addresses; where their files begin does not matter.
+#[test]
+fn a_ring_may_lie_across_two_regions_that_touch() {
+    let _shows = shows(&["VU-082", "VU-083"]);
+    let below = Region { mmap_offset: 0x7000, ..region(0) };
+    let border = below.user_address + REGION;
+    let above = Region { user_address: border, mmap_offset: 0x30_0000, ..region(1) };
+    let far = USER + 0x1000;
+    let at =
+        |descriptor, used, available| VringAddr { descriptor, used, available, ..vring_addr(0) };
+    for (addr, part, first) in [
+        (at(border - 0x80, far, far + 0x800), Part::Descriptor, 0x80),
+        (at(far, border - 0x40, far + 0x800), Part::Used, 0x40),
+        (at(far, far + 0x400, border - 6), Part::Available, 6),
+    ] {
+        let mut talk = Talk::ready();
+        talk.run();
+        ask_table(&mut talk, &[above, below]).acked();
+        talk.ask(Message::frontend(R::SET_VRING_ADDR, Payload::Addr(addr))).acked();
+        let placement = talk.session().bind(0).expect("a ring in memory").placement;
+        let memory = talk.session().memory();
+        let pieces: Vec<_> = placement.pieces(part, memory, None).expect("the part").collect();
+        let len = placement.part(part).len;
+        let low = Location { slot: 1, offset: REGION - first, len: first };
+        let high = Location { slot: 0, offset: 0, len: len - first };
+        assert_eq!(pieces, [low, high], "{part:?}");
+        // With a hole after the border the part is not in memory.
+        let hole = Region { user_address: border + 0x1000, ..above };
+        ask_table(&mut talk, &[hole, below]).acked();
+        let error = PlaceError::Unmapped { part, address: border };
+        assert_refused!(talk.session().bind(0).map(|ring| ring.size), BindError::Place(error));
+    }
 }

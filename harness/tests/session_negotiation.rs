@@ -4,13 +4,14 @@
 use vhost_fuzz_core::rule::Rule;
 use vhost_fuzz_core::session::{Offer, OfferError, Refusal, Session};
 use vhost_fuzz_core::vhost_user::features::{protocol, virtio};
-use vhost_fuzz_core::vhost_user::request::row;
+use vhost_fuzz_core::vhost_user::gate::Negotiated;
+use vhost_fuzz_core::vhost_user::request::{Row, row};
 use vhost_fuzz_core::vhost_user::{Channel, FrontendRequest as R, Kind, Layout};
 use vhost_fuzz_harness::assert_refused;
 use vhost_fuzz_harness::evidence::shows;
 use vhost_fuzz_harness::ledger::Token;
 use vhost_fuzz_harness::seeds::{Distinct, forms_of};
-use vhost_fuzz_harness::session::talk::{Seen, Talk, bare, number, offer, state, vring_fd};
+use vhost_fuzz_harness::session::talk::{Said, Seen, Talk, bare, number, offer, state, vring_fd};
 
 const ACK: u64 = protocol::REPLY_ACK;
 
@@ -332,4 +333,114 @@ fn several_queues_share_a_connection() {
         assert!(talk.ring(index.into()).state().started);
     }
     assert_eq!(talk.seen(), [0, 1, 255].map(Seen::StartRing));
+}
+
+/// Requests and the protocol bit that opens each: spec §3, written out in numbers.
+const BITS: [(u32, u32); 25] = [
+    (19, 2),
+    (20, 4),
+    (21, 5),
+    (23, 6),
+    (24, 9),
+    (25, 9),
+    (26, 7),
+    (27, 7),
+    (28, 8),
+    (29, 8),
+    (30, 8),
+    (31, 12),
+    (32, 12),
+    (34, 13),
+    (35, 14),
+    (36, 15),
+    (37, 15),
+    (38, 15),
+    (39, 16),
+    (40, 16),
+    (41, 18),
+    (42, 19),
+    (43, 19),
+    (44, 22),
+    (45, 23),
+];
+
+/// Those for which the offer is enough.
+const BY_OFFER: [u32; 4] = [19, 20, 21, 34];
+
+/// Whether a request is kept out by its gate in a session with these protocol features.
+fn is_kept_out(code: u32, offered: u64, negotiated: u64) -> bool {
+    let mut talk = Talk::with(Offer { protocol_features: offered, ..offer() });
+    talk.negotiate(negotiated);
+    let (bytes, fds) = legal(code);
+    let said = talk.bytes(&bytes, fds);
+    let by_gate =
+        |refusal: &Refusal| matches!(refusal, Refusal::Gate { code: at, .. } if *at == code);
+    match &said {
+        Said::Closed(refusal) | Said::Reply { refusal: Some(refusal), .. } => by_gate(refusal),
+        _ => false,
+    }
+}
+
+#[test]
+fn each_request_is_opened_by_its_own_bit_and_by_no_other() {
+    let _shows = shows(&["VU-026", "VU-201"]);
+    let without = Negotiated { virtio: Some(u64::MAX), offered_virtio: u64::MAX, ..<_>::default() };
+    let closed = Row::all(Channel::Main).iter().filter(|row| !row.gate.lets_in(&without));
+    assert!(closed.map(|row| row.code).eq(BITS.map(|(code, _)| code)), "all that need a bit");
+    // All but bit 17, which lays regions out in another way.
+    let all: u64 = 0x00ff_ffff & !(1 << 17);
+    for (code, bit) in BITS {
+        let own = 1_u64 << bit;
+        let (needs, needed_by) = match bit {
+            14 => (1 << 5 | 1 << 3, 0),   // VU-216
+            23 => (1 << 20 | 1 << 12, 0), // VU-096
+            5 => (0, 1 << 14),
+            12 => (0, 1 << 23),
+            _ => (0, 0),
+        };
+        let others = all & !(own | needed_by);
+        assert!(!is_kept_out(code, own | needs, own | needs), "request {code} with its bit alone");
+        assert!(is_kept_out(code, others, others), "request {code} with all others");
+        let by_offer = BY_OFFER.contains(&code);
+        assert_eq!(is_kept_out(code, all, others), !by_offer, "request {code} offered only");
+    }
+    assert!(is_kept_out(22, all, all), "without IOMMU");
+}
+
+/// Devices with a fixed number of rings do not offer MQ; their rings are all there.
+#[test]
+fn rings_above_the_first_do_not_wait_for_mq() {
+    let _shows = shows(&["VU-109"]);
+    let mut talk = Talk::with(Offer { protocol_features: ACK, ..offer() });
+    talk.negotiate(ACK);
+    talk.features(Talk::FEATURES);
+    talk.give_memory();
+    for index in [1, 3, 2, 0] {
+        talk.configure(index);
+        talk.ask(state(R::SET_VRING_ENABLE, index, 1)).acked();
+        talk.start(u8::try_from(index).expect("four rings"));
+        let state = talk.ring(index).state();
+        assert!(state.started && state.enabled, "ring {index}");
+        assert!(talk.session().bind(index).is_ok(), "ring {index}");
+    }
+    talk.ask(state(R::SET_VRING_ENABLE, 3, 0)).acked();
+    assert!(!talk.ring(3).state().enabled);
+}
+
+/// The front-end of a guest that was migrated knows the features: it sets them and asks nothing.
+#[test]
+fn acknowledgements_are_due_although_nobody_asked_for_the_offer() {
+    let _shows = shows(&["VU-032", "VU-046"]);
+    let mut talk = Talk::new();
+    talk.send(number(R::SET_PROTOCOL_FEATURES, offer().protocol_features), 0).silent();
+    talk.ask(number(R::SET_FEATURES, Talk::FEATURES)).acked();
+    talk.ask(state(R::SET_VRING_NUM, 0, 16)).acked();
+    talk.ask_with(vring_fd(R::SET_VRING_KICK, 0), 1).acked();
+    assert_refused!(talk.ask(number(R::SET_STATUS, 256)).nack(), Refusal::Status { status: 256 });
+    // A second connection begins without them, whatever was asked in the first.
+    assert!(talk.send(bare(R::GET_PROTOCOL_FEATURES), 0).u64() & ACK != 0);
+    talk.disconnect();
+    talk.ask(number(R::SET_FEATURES, Talk::FEATURES)).silent();
+    talk.send(number(R::SET_PROTOCOL_FEATURES, ACK), 0).silent();
+    talk.ask(number(R::SET_FEATURES, Talk::FEATURES)).acked();
 }

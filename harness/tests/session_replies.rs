@@ -1,14 +1,17 @@
 //! Who is answered, with what, and when (spec §1.6, §6.2, §6.12).
 
-use vhost_fuzz_core::session::Refusal;
+use std::collections::BTreeSet;
+
+use vhost_fuzz_core::session::{Offer, Refusal};
 use vhost_fuzz_core::vhost_user::features::{protocol, virtio};
-use vhost_fuzz_core::vhost_user::payload::{Inflight, Iotlb, LogBase};
-use vhost_fuzz_core::vhost_user::{DecodeError, FrontendRequest as R, Message, Payload};
+use vhost_fuzz_core::vhost_user::payload::{Config, CryptoSession, Inflight, Iotlb, LogBase};
+use vhost_fuzz_core::vhost_user::request::{ReplyClass, Row};
+use vhost_fuzz_core::vhost_user::{Channel, DecodeError, FrontendRequest as R, Message, Payload};
 use vhost_fuzz_harness::assert_refused;
 use vhost_fuzz_harness::evidence::shows;
 use vhost_fuzz_harness::session::talk::{
-    Ending, Said, Seen, Talk, USER, address, bare, encode, no_fd, number, offer, raw, region,
-    state, vring_fd,
+    Ending, Said, Seen, Talk, USER, address, bare, encode, mem_reg, no_fd, number, offer, raw,
+    region, state, table, vring_fd,
 };
 
 /// Requests that are acknowledged, in an order in which all succeed, with their descriptors.
@@ -86,7 +89,7 @@ fn a_refused_request_is_told_or_ends_the_connection() {
 #[test]
 fn an_id_that_does_not_exist_is_never_a_success() {
     let mut talk = Talk::ready();
-    for code in [0, 46, 47, 1006, u32::MAX] {
+    for code in [0, 46, 47, 65, 257, 1006, 0x1_0001, 0x8000_0001, u32::MAX] {
         let refusal = Refusal::UnknownRequest { code };
         let mut bytes = raw(code, &[1; 8]);
         for fds in [0, 1, 8] {
@@ -306,4 +309,136 @@ fn a_malformed_request_without_its_feature_ends_the_connection() {
     // An acknowledgement has one form for all.
     let (mut talk, code) = of_none(R::SET_STATUS);
     assert!(talk.bytes(&raw(code, &[0; 3]), 0).nack().is_err());
+}
+
+/// Requests without a reply of their own that [`acknowledged`] leaves out, each with what its
+/// session negotiates, the requests before it, and its own descriptors.
+fn acknowledged_elsewhere() -> Vec<(u64, Vec<Message<'static>>, Vec<u8>, usize)> {
+    let slots = protocol::CONFIGURE_MEM_SLOTS;
+    let inband = protocol::INBAND_NOTIFICATIONS | protocol::BACKEND_REQ;
+    let log = Message::frontend(R::SET_LOG_BASE, Payload::Log(LogBase { size: 1, offset: 0 }));
+    let window = Config { offset: 0, size: 1, flags: 0, payload: &[1] };
+    let config = Message::frontend(R::SET_CONFIG, Payload::Config(window));
+    let kick = state(R::VRING_KICK, 0, 0);
+    vec![
+        (0, vec![], table(&[region(0)]), 1),
+        (0, vec![], encode(&log), 0),
+        (0, vec![], encode(&number(R::SET_PROTOCOL_FEATURES, protocol::REPLY_ACK)), 0),
+        (protocol::CONFIG, vec![], encode(&config), 0),
+        (protocol::PAGEFAULT, vec![bare(R::POSTCOPY_ADVISE)], encode(&bare(R::POSTCOPY_LISTEN)), 0),
+        (inband, vec![], encode(&kick), 0),
+        (inband, vec![kick], encode(&kick), 0),
+        (slots, vec![], encode(&mem_reg(R::ADD_MEM_REG, region(0))), 1),
+    ]
+}
+
+/// None is left out: a front-end that asks for an acknowledgement waits for it.
+#[test]
+fn every_request_without_a_reply_of_its_own_is_acknowledged() {
+    let _shows = shows(&["VU-032", "VU-033"]);
+    let mut left: BTreeSet<_> = Row::all(Channel::Main)
+        .iter()
+        .filter(|row| row.reply.class != ReplyClass::Data)
+        .map(|row| row.code)
+        .collect();
+    let mut heard = |said: &Said| {
+        let Said::Reply { code, .. } = said else { panic!("{said:?}") };
+        left.remove(code);
+    };
+    for (message, fds) in acknowledged() {
+        let said = Talk::ready().ask_with(message, fds);
+        heard(&said);
+        said.acked();
+    }
+    for (bits, before, mut bytes, fds) in acknowledged_elsewhere() {
+        let mut talk = Talk::having(bits | protocol::REPLY_ACK);
+        for message in before {
+            let _ = talk.send(message, 0);
+        }
+        bytes[4] |= 8;
+        let said = talk.bytes(&bytes, fds);
+        heard(&said);
+        said.acked();
+    }
+    let mut talk = Talk::having(protocol::CONFIGURE_MEM_SLOTS | protocol::REPLY_ACK);
+    talk.table(&[region(0)]).silent();
+    let said = talk.ask(mem_reg(R::REM_MEM_REG, region(0)));
+    heard(&said);
+    said.acked();
+    assert_eq!(left, BTreeSet::new());
+}
+
+/// What answers a request that failed is a whole reply, with the id of that request.
+#[test]
+fn a_refusal_is_a_reply_to_its_own_request() {
+    let _shows = shows(&["VU-033"]);
+    for row in Row::all(Channel::Main) {
+        // Longer than any payload of a fixed size, and no legal one of any other.
+        for payload in [vec![0xff; 3], vec![0xff; 2000]] {
+            let said = Talk::ready().bytes(&raw(row.code, &payload), 0);
+            match (said, row.reply.class) {
+                (Said::Reply { code, payload, refusal: Some(_), fd: false }, class) => {
+                    assert_eq!(code, row.code, "{}", row.name);
+                    let is_ack = class != ReplyClass::Data;
+                    assert!(!is_ack || payload == 1_u64.to_ne_bytes(), "{}", row.name);
+                }
+                (Said::Closed(_), ReplyClass::Data | ReplyClass::Conditional) => {}
+                (said, _) => panic!("{}: {said:?}", row.name),
+            }
+        }
+    }
+    let mut talk = Talk::ready();
+    talk.fail_next(5);
+    let said = talk.ask(number(R::SET_STATUS, 1));
+    assert!(matches!(said, Said::Reply { code, .. } if code == R::SET_STATUS.0), "{said:?}");
+}
+
+/// A device whose replies are long and full.
+fn talkative() -> Talk {
+    let shmem = Some(Box::new([0x5a5a_5a5a_5a5a_5000; 256]));
+    let mut talk = Talk::with(Offer { shmem, config_len: 100, config_limit: 4084, ..offer() });
+    talk.negotiate(offer().protocol_features);
+    talk.features(Talk::FEATURES);
+    talk
+}
+
+/// Padding, and what nobody filled in, are zero: not what the reply before had there, nor what
+/// the request had.
+#[test]
+fn a_reply_holds_nothing_of_an_earlier_one() {
+    let _shows = shows(&["VU-268"]);
+    let config = |size: u32, payload: &'static [u8]| {
+        let window = Config { offset: 0, size, flags: 0, payload };
+        Message::frontend(R::GET_CONFIG, Payload::Config(window))
+    };
+    static ONES: [u8; 1500] = [0xff; 1500];
+    static CRYPTO: [u8; CryptoSession::LEN as usize] = [0; CryptoSession::LEN as usize];
+    let crypto = Payload::Crypto(CryptoSession::new(&CRYPTO));
+    let crypto = Message::frontend(R::CREATE_CRYPTO_SESSION, crypto);
+    let area = Inflight {
+        mmap_size: u64::MAX,
+        mmap_offset: u64::MAX,
+        num_queues: 1,
+        queue_size: 64,
+        padding: u32::MAX,
+    };
+    let area = Message::frontend(R::GET_INFLIGHT_FD, Payload::Inflight(area));
+    let cases = [
+        (config(1500, &ONES), Ending::Well, 112..1512),
+        (config(1500, &ONES), Ending::Config(vec![]), 12..1512),
+        (crypto, Ending::Crypto(-1), 0..1064),
+        (crypto, Ending::Fails(5), 0..1064),
+        (area, Ending::Area(0x2000, 0x1000), 20..24),
+        (area, Ending::Fails(5), 0..24),
+        (bare(R::GET_SHMEM_CONFIG), Ending::Well, 4..8),
+    ];
+    for (message, ending, zeros) in cases {
+        let mut talk = talkative();
+        assert_eq!(talk.send(bare(R::GET_SHMEM_CONFIG), 0).payload().len(), 2056);
+        talk.next_effect(ending);
+        let said = talk.send(message, 0);
+        let Said::Reply { payload, .. } = said else { panic!("{message}: {said:?}") };
+        assert!(payload[zeros].iter().all(|byte| *byte == 0), "{message}");
+        assert!(payload.iter().filter(|byte| **byte == 0xff).count() <= 8, "{message}");
+    }
 }

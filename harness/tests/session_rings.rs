@@ -430,3 +430,52 @@ fn a_ring_is_bound_as_its_features_say() {
         assert_eq!(ring.placement.available.len, available);
     }
 }
+
+/// A driver that polls gives no call descriptor, and nobody has to give one for errors.
+#[test]
+fn a_ring_starts_without_call_and_error_descriptors() {
+    let _shows = shows(&["VU-065", "VU-070"]);
+    let mut talk = Talk::ready();
+    talk.run();
+    let ring = talk.ring(0);
+    assert!(matches!((ring.call(), ring.err()), (Notifier::None, Notifier::None)));
+    assert_eq!(talk.session().bind(0).map(|ring| ring.service), Ok(Service::Serve));
+    // The flag takes a descriptor back; the ring goes on.
+    talk.send(vring_fd(R::SET_VRING_CALL, 0), 1).silent();
+    talk.ask(no_fd(R::SET_VRING_CALL, 0)).acked();
+    assert!(matches!(talk.ring(0).call(), Notifier::Flag));
+    assert!(talk.ring(0).state().started && talk.session().bind(0).is_ok());
+}
+
+/// A guest that boots again lays its rings out anew: nothing of the run before may be left.
+#[test]
+fn a_ring_that_starts_again_knows_nothing_of_its_last_run() {
+    let _shows = shows(&["VU-084", "VU-085"]);
+    let mut talk = Talk::ready();
+    talk.features(Talk::FEATURES | virtio::EVENT_IDX);
+    for (ended, begins) in [(0x1234, 0), (0xffff, 3), (0, 0xffff)] {
+        talk.run();
+        talk.next_effect(Ending::Base(ended));
+        talk.stop(0);
+        talk.ask(state(R::SET_VRING_BASE, 0, begins)).acked();
+        talk.start(0);
+        let position = talk.session().bind(0).expect("a ring in memory").position;
+        // There is no used index to be stale: it is only in memory.
+        let Position::Split { available } = position else { panic!("{position:?}") };
+        assert_eq!(u32::from(available), begins);
+        talk.next_effect(Ending::Base(ended));
+        talk.stop(0);
+    }
+    // After a reset of the device the guest has not said where it begins: at 0.
+    talk.run();
+    talk.next_effect(Ending::Base(0x1234));
+    talk.stop(0);
+    talk.start(0);
+    talk.ask(bare(R::RESET_DEVICE)).acked();
+    talk.features(Talk::FEATURES);
+    talk.send(state(R::SET_VRING_NUM, 0, 16), 0).silent();
+    talk.send(address(0), 0).silent();
+    talk.start(0);
+    let ring = talk.session().bind(0).expect("a ring in memory");
+    assert_eq!((ring.position, ring.event_idx), (Position::Split { available: 0 }, false));
+}

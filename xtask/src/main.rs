@@ -32,13 +32,13 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().task {
+    let result = fuzz::become_compiler().unwrap_or_else(|| match Cli::parse().task {
         Task::Corpus(options) => corpus::run(&options),
         Task::Figures(options) => figures::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Icount(options) => icount::run(&options),
         Task::Rules(options) => rules::run(&options),
-    };
+    });
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

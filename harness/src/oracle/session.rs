@@ -20,29 +20,38 @@ use crate::session::back_end::Core;
 #[inline]
 #[must_use]
 pub fn step(got: &Step<'_, Token>, expected: &model::Step) -> Option<Id> {
-    match (got, expected) {
-        (Step::Silent, model::Step::Silent) => None,
-        (Step::Reply(reply), model::Step::Reply { bytes, fds, refusal }) => {
-            let rule = reply.refusal.map(|refusal| id(refusal.rule()));
-            if reply.bytes != &bytes[..]
-                || usize::from(reply.fd.is_some()) != *fds
-                || rule != *refusal
+    // One after the other: matching both at once costs an instrumented target three times as much.
+    match expected {
+        model::Step::Silent => {
+            if let Step::Silent = got {
+                return None;
+            }
+        }
+        model::Step::Reply { bytes, fds, refusal } => {
+            if let Step::Reply(reply) = got {
+                let rule = reply.refusal.map(|refusal| id(refusal.rule()));
+                let has_fds = usize::from(reply.fd.is_some()) == *fds;
+                if has_fds && rule == *refusal && reply.bytes == &bytes[..] {
+                    return rule;
+                }
+            }
+        }
+        model::Step::Need(wanted) => {
+            if let Step::Need(effect) = got
+                && is_same(effect, wanted)
             {
-                differ(got, expected);
+                return None;
             }
-            rule
         }
-        (Step::Need(effect), model::Step::Need(wanted)) => {
-            if !is_same(effect, wanted) {
-                differ(got, expected);
+        model::Step::Close(wanted) => {
+            if let Step::Close(refusal) = got
+                && id(refusal.rule()) == *wanted
+            {
+                return Some(*wanted);
             }
-            None
         }
-        (Step::Close(refusal), model::Step::Close(wanted)) if id(refusal.rule()) == *wanted => {
-            Some(*wanted)
-        }
-        _ => differ(got, expected),
     }
+    differ(got, expected)
 }
 
 #[cold]

@@ -190,9 +190,15 @@ impl ScriptOffer {
     /// The offer that a record holds, if it holds one.
     #[must_use]
     pub fn of_record(record: &Record<'_>) -> Option<Self> {
+        Self::arguments(record).map(Self::decode)
+    }
+
+    /// The bytes of the offer that a record holds, if it holds one.
+    #[must_use]
+    pub fn arguments<'a>(record: &'a Record<'_>) -> Option<&'a [u8]> {
         match record {
             Record::Action { actor: Actor::Device, operation: OPERATION, arguments } => {
-                Some(Self::decode(arguments))
+                Some(arguments)
             }
             _ => None,
         }

@@ -56,6 +56,11 @@ impl Outcomes {
         self.queue.push_back((is_ok, value));
     }
 
+    /// Forgets what was not used.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+    }
+
     /// How the effect of the next request of the back-end channel ends.
     pub fn for_front_end(&mut self) -> oracle::frontend::Outcome {
         use oracle::frontend::Outcome;

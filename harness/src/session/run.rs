@@ -65,7 +65,7 @@ pub struct Run<B> {
 impl<B: BackEnd> Run<B> {
     /// A run of a device with this offer.
     #[must_use]
-    pub fn new(offer: &ScriptOffer, watch: Watch) -> Self {
+    pub fn new(offer: &ScriptOffer) -> Self {
         let (core, model) = offers(offer);
         Self {
             back_end: B::new(core),
@@ -77,16 +77,17 @@ impl<B: BackEnd> Run<B> {
             outcomes: Outcomes::default(),
             framer: None,
             pending_fds: 0,
-            watch,
+            watch: Watch::Closely,
             outcome: Outcome::default(),
         }
     }
 
-    /// Runs all records of a script, then ends the connection.
+    /// Runs all records of a script, then ends the connection. The next script begins anew.
     ///
     /// # Panics
     /// When an oracle finds a fault.
-    pub fn script<'a>(mut self, mut records: impl Records<'a>) -> Outcome {
+    pub fn script<'a>(&mut self, watch: Watch, mut records: impl Records<'a>) -> Outcome {
+        self.watch = watch;
         while let Some(record) = records.next() {
             self.record(&record, &mut records);
         }
@@ -212,12 +213,20 @@ impl<B: BackEnd> Run<B> {
         let is_watched = self.watch == Watch::Closely;
         let layout = self.back_end.session().layout();
         let mut got = budget(is_watched, || self.back_end.on_frame(frame));
-        let refused = loop {
-            if let (true, Step::Reply(reply)) = (is_watched, &got) {
+        let (refused, is_closed) = loop {
+            if is_watched && let Step::Reply(reply) = &got {
                 oracle::session::wire_check(layout, bytes, reply);
             }
             let refused = oracle::session::step(&got, &expected);
-            let Step::Need(effect) = got else { break refused };
+            let effect = match got {
+                Step::Need(effect) => effect,
+                Step::Close(_) => break (refused, true),
+                Step::Silent => break (refused, false),
+                Step::Reply(reply) => {
+                    drop(reply); // it is sent, and its descriptor with it
+                    break (refused, false);
+                }
+            };
             let is_drained =
                 matches!(effect, vhost_fuzz_core::session::Effect::StopRing { drain: true, .. });
             let ending = self.outcomes.end(effect);
@@ -228,8 +237,6 @@ impl<B: BackEnd> Run<B> {
             let result = self.outcomes.for_core(ending, &self.fds, &self.mappings);
             got = budget(is_watched, || self.back_end.on_done(result));
         };
-        let is_closed = matches!(got, Step::Close(_));
-        drop(got);
         if let Some(id) = refused {
             self.outcome.refusals.push((number, id));
         }
@@ -287,16 +294,17 @@ impl<B: BackEnd> Run<B> {
     }
 
     /// The end of the input: the session still answers, and everything is given back.
-    fn finish(mut self) -> Outcome {
+    fn finish(&mut self) -> Outcome {
         self.framer = None;
         self.compare();
         self.still_answers();
-        self.end_channel();
-        let outcome = std::mem::take(&mut self.outcome);
-        drop(self.back_end);
+        self.disconnect();
         self.fds.settle();
         self.mappings.settle_as("mapping ledger: mapping");
-        outcome
+        self.fds.clear();
+        self.mappings.clear();
+        self.outcomes.clear();
+        std::mem::take(&mut self.outcome)
     }
 
     /// Liveness: whatever came before, the next request is served.

@@ -25,7 +25,7 @@ const RECORDS: usize = 6;
 fn verdict<B: BackEnd>(records: &[Record<'static>], watch: Watch) -> Option<String> {
     let offer = ScriptOffer::of_script(records);
     let records = || records.iter().cloned();
-    let panic = catch_unwind(|| Run::<B>::new(&offer, watch).script(records())).err()?;
+    let panic = catch_unwind(|| Run::<B>::new(&offer).script(watch, records())).err()?;
     Some(vhost_fuzz_harness::report::panic_text(&*panic))
 }
 

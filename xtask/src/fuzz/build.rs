@@ -8,7 +8,7 @@ use vhost_fuzz_harness::target::TARGETS;
 
 use super::interrupt::Interrupted;
 use super::process::{Cause, Group};
-use super::{Sanitizer, interrupt};
+use super::{Sanitizer, interrupt, judges};
 use crate::workspace::{Workspace, cargo, describe, describe_status, output};
 
 /// Checks for a C++ compiler and for cargo-fuzz, and installs the latter when it is missing.
@@ -68,6 +68,7 @@ pub(super) fn build(
         // A relative CARGO_TARGET_DIR means the directory that the user is in, not the root.
         command.arg("--target-dir").arg(&workspace.target_dir);
         command.args(selection).current_dir(&workspace.root);
+        judges::leave_out(&mut command)?;
         // cargo-fuzz would add a backtrace of its own to each error of the compiler.
         command.env("RUST_BACKTRACE", "0");
         run(&mut command)?;

@@ -4,10 +4,13 @@ mod bench;
 mod build;
 mod campaign;
 mod interrupt;
+mod judges;
 mod libfuzzer;
 mod outcome;
 mod process;
 mod report;
+
+pub(crate) use judges::become_compiler;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};

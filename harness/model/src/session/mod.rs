@@ -382,8 +382,18 @@ impl Backend {
 
     /// The connection ended. Everything is as it was in the beginning (spec §6.7).
     pub fn disconnect(&mut self) {
-        let offer = std::mem::take(&mut self.offer);
-        *self = Self::new(offer);
+        self.virtio = None;
+        self.protocol = 0;
+        self.status = 0;
+        self.rings.fill(Ring::default());
+        self.memory = Memory::default();
+        self.postcopy = Postcopy::Off;
+        self.has_log = false;
+        self.has_log_fd = false;
+        self.has_inflight = false;
+        self.has_channel = false;
+        self.has_transfer = false;
+        self.pending = None;
     }
 
     /// The rings, by their index.

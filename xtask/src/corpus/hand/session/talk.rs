@@ -421,10 +421,9 @@ impl Talk {
         self.stop(0, 3).stop(1, 4)
     }
 
-    /// Shows that the connection lives: features, and the position of ring 2, which was never
-    /// touched.
+    /// Shows that the connection lives: the position of ring 2, which was never touched.
     pub(super) fn alive(self) -> Self {
-        self.stopped(2, 0).get_features()
+        self.stopped(2, 0)
     }
 
     /// The connection has ended: the next one begins from the start.
