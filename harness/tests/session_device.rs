@@ -38,6 +38,7 @@ fn full() -> Talk {
     };
     talk.send(Message::frontend(R::IOTLB_MSG, Payload::Iotlb(update)), 0).acked();
     talk.send(state(R::SET_VRING_ENDIAN, 1, 1), 0).silent();
+    talk.send(state(R::SET_VRING_BASE, 1, 7), 0).silent();
     talk.send(vring_fd(R::SET_VRING_CALL, 0), 1).silent();
     talk.send(vring_fd(R::SET_VRING_ERR, 0), 1).silent();
     talk.ask(number(R::SET_STATUS, 15)).acked();

@@ -128,6 +128,7 @@ const REPLY_ACK: u32 = 3;
 const BACKEND_REQ: u32 = 5;
 const CONFIG: u32 = 9;
 const INFLIGHT_SHMFD: u32 = 12;
+const INBAND_NOTIFICATIONS: u32 = 14;
 const RESET: u32 = 13;
 const SHARED_OBJECT: u32 = 18;
 const DEVICE_STATE: u32 = 19;
@@ -303,6 +304,19 @@ pub const ALLOWED: &[Divergence] = &[
         shape: |asked| asked.ack_due() && !asked.known.asked_features,
         ours: &[Ack, Nack],
         peer: &[Nothing, Close],
+    },
+    Divergence {
+        cites: "DV-50, VU-217",
+        reason: "SET_PROTOCOL_FEATURES with bit 14 and without bits 3 and 5: ours closes whatever \
+                 is due",
+        shape: |asked| {
+            let has = |bit: u32| asked.u64(0) >> bit & 1 == 1;
+            asked.is(&[SET_PROTOCOL_FEATURES])
+                && has(INBAND_NOTIFICATIONS)
+                && !(has(REPLY_ACK) && has(BACKEND_REQ))
+        },
+        ours: &[Close],
+        peer: &[Nothing, Ack, Nack],
     },
     Divergence {
         cites: "DV-83, VU-027",

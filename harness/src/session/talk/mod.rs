@@ -170,9 +170,17 @@ impl Talk {
     }
 
     /// Sends any bytes.
+    ///
+    /// # Panics
+    /// When the reply is one to another request (VU-009).
+    #[track_caller]
     pub fn bytes(&mut self, bytes: &[u8], fds: usize) -> Said {
         let next = self.begin(bytes, fds);
-        self.go_on(next)
+        let said = self.go_on(next);
+        if let (Said::Reply { code, .. }, Some(asked)) = (&said, bytes.first_chunk()) {
+            assert_eq!(*code, u32::from_ne_bytes(*asked), "the request that is answered");
+        }
+        said
     }
 
     /// Sends a message and leaves the first effect that it needs undone.

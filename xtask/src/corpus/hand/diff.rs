@@ -459,6 +459,17 @@ fn features() -> Vec<Seed> {
                 .end(),
         ),
         seed(
+            "hz-32-inband-alone",
+            OK,
+            "in-band notifications without their channel or acknowledgements (HZ-32, DV-50)",
+            split()
+                .ask(Fe::SET_PROTOCOL_FEATURES, ASK_ACK, &longs(&[1 << 14 | 8]))
+                .reconnect()
+                .ask(Fe::GET_FEATURES, ASK, &[])
+                .ask(Fe::SET_PROTOCOL_FEATURES, ASK, &longs(&[1 << 14 | 1 << 5]))
+                .end(),
+        ),
+        seed(
             "hz-33-enable-before-features",
             OK,
             "SET_VRING_ENABLE before any SET_FEATURES, as a front-end sends it (DV-23)",
