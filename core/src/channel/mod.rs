@@ -2,7 +2,7 @@
 //! (spec §4, §6.6).
 //!
 //! A [`Channel`] does no I/O. It tells whether a request may be sent now and gives its bytes,
-//! remembers which replies are due, and judges those that come. [`signal`] tells which way a
+//! remembers which replies are due, and judges those that come. [`signal()`] tells which way a
 //! used buffer or a ring error is made known.
 
 mod awaited;

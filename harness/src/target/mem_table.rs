@@ -1,6 +1,6 @@
 //! Memory of a back-end: the table, translation, the dirty log and where rings lie.
 //!
-//! The input is a [script](crate::script). [`steps`] tells what its records mean here:
+//! The input is a [script]. [`steps`] tells what its records mean here:
 //!
 //! | Record | Meaning |
 //! |---|---|

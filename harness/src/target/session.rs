@@ -1,7 +1,7 @@
 //! The session against its model: negotiation, memory, rings and every reply, also when effects
 //! fail.
 //!
-//! The input is a [script](crate::script). Its first record may say what the device offers
+//! The input is a [script]. Its first record may say what the device offers
 //! ([`offer`](crate::session::offer)); messages of the main channel go to the back-end role.
 
 use std::cell::Cell;
