@@ -3,13 +3,13 @@
 use super::act::Fds;
 use super::answer::Next;
 use super::effect::Effect;
-use super::pending::{AfterQuiesce, Staging, Work};
+use super::pending::{AfterQuiesce, Work};
 use super::postcopy::Step;
 use super::{Log, Refusal, Session};
 use crate::memory::map::is_on_demand;
 use crate::memory::{Backing, DirtyLog, Slot, Space};
 use crate::vhost_user::payload::{Fixed, Iotlb, LogBase, MemTable, Region};
-use crate::vhost_user::{FrontendRequest as R, HEADER_LEN, Header, Payload};
+use crate::vhost_user::{FrontendRequest as R, HEADER_LEN, Header, MAX_FDS, Payload};
 use crate::wire::Reader;
 
 /// Where in a memory table the user address of its first region is, header included.
@@ -34,9 +34,11 @@ impl<F, M> Session<F, M> {
         if self.postcopy.answers_tables() && self.postcopy.after(Step::Table).is_none() {
             return Err(Refusal::PostcopyAckDue); // VU-133
         }
-        self.staging = Staging { regions: table.regions().collect(), fds, ..Staging::default() };
+        self.staging.clear();
+        self.staging.regions.extend(table.regions().take(MAX_FDS));
+        self.staging.fds = fds;
         if let Err(error) = self.memory.check_table(&self.staging.regions) {
-            self.staging = Staging::default();
+            self.staging.clear();
             return Err(error.into());
         }
         if self.postcopy.answers_tables() {
@@ -108,7 +110,7 @@ impl<F, M> Session<F, M> {
         let replaced = self.memory.replace(&mut self.staging.slots);
         let reply = self.staging.reply;
         // Old mappings go only now that the new ones are in place.
-        self.staging = Staging::default();
+        self.staging.clear();
         replaced?;
         let Some(next) = self.postcopy.after(Step::Table) else { return Ok(Next::Success) };
         self.postcopy = next;

@@ -170,7 +170,7 @@ impl<F, M> Session<F, M> {
         self.status = 0;
         self.asked = Asked { code: FrontendRequest(0), due: Due::Nothing };
         self.work = Work::Idle;
-        self.staging = Staging::default();
+        self.staging.clear();
     }
 
     /// How the next message is laid out.

@@ -104,6 +104,17 @@ pub(super) struct Staging<F, M> {
     pub(super) log: Option<M>,
 }
 
+impl<F, M> Staging<F, M> {
+    /// Drops what is half done. In place: it is too large to be moved for every table.
+    pub(super) fn clear(&mut self) {
+        self.regions.clear();
+        self.fds.clear();
+        self.slots.clear();
+        self.reply = 0;
+        self.log = None;
+    }
+}
+
 impl<F, M> Default for Staging<F, M> {
     fn default() -> Self {
         Self {
@@ -192,7 +203,7 @@ impl<F, M> Session<F, M> {
     /// Takes back what was begun.
     fn went_wrong(&mut self, work: Work) {
         match work {
-            Work::MapTable | Work::Quiesce(_) => self.staging = Staging::default(),
+            Work::MapTable | Work::Quiesce(_) => self.staging.clear(),
             Work::StartRing { index } => self.ring_not_started(index),
             Work::StopRing { index, .. } => self.ring_lost(index),
             Work::CheckTransfer => self.is_transferring = false,

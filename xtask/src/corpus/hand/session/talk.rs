@@ -393,9 +393,11 @@ impl Talk {
 
 /// Whole stretches.
 impl Talk {
-    /// From the connection to the owner.
+    /// From the connection to the owner, in as few messages as are legal: a front-end that comes
+    /// back after a migration knows what is offered (SE11), and short seeds are fuzzed faster. How
+    /// front-ends really begin is in `frontends.rs` and in the recorded sessions.
     pub(super) fn attach(self, bits: u64) -> Self {
-        self.get_features().protocol(bits).owner()
+        self.get_features().set_protocol(bits).owner()
     }
 
     /// Attached, with features and one region of memory.
