@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use super::answer::{Asked, Next};
-use super::{Refusal, Session};
+use super::{Refusal, RingChange, Session};
 use crate::vhost_user::request::{self, Row};
 use crate::vhost_user::{Channel, Flags, FrontendRequest as R, MAX_FDS, Message, Payload};
 
@@ -59,8 +59,12 @@ impl<F, M> Session<F, M> {
                 self.get_vring_base(state, false)
             }
             (R::SET_VRING_KICK, Payload::VringFd(vring)) => self.set_vring_kick(vring, fd),
-            (R::SET_VRING_CALL, Payload::VringFd(vring)) => self.set_vring_call(vring, fd),
-            (R::SET_VRING_ERR, Payload::VringFd(vring)) => self.set_vring_err(vring, fd),
+            (R::SET_VRING_CALL, Payload::VringFd(vring)) => {
+                self.set_signal(vring, fd, RingChange::Call, |ring| &mut ring.call)
+            }
+            (R::SET_VRING_ERR, Payload::VringFd(vring)) => {
+                self.set_signal(vring, fd, RingChange::Err, |ring| &mut ring.err)
+            }
             (R::SET_VRING_ENABLE, Payload::State(state)) => self.set_vring_enable(state),
             (R::SET_VRING_ENDIAN, Payload::State(state)) => self.set_vring_endian(state),
             (R::VRING_KICK, Payload::State(state)) => self.vring_kick(state),

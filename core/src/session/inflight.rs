@@ -36,8 +36,7 @@ impl<F, M> Session<F, M> {
 
     pub(super) fn get_inflight_fd<'a>(&mut self, wanted: Inflight) -> Result<Next<'a, F>, Refusal> {
         let Geometry { queues, queue_size, .. } = self.geometry(&wanted)?;
-        self.work = Work::AllocateInflight;
-        self.wanted_inflight = wanted;
+        self.work = Work::AllocateInflight { wanted };
         Ok(Next::Need(Effect::AllocateInflight { queues, queue_size }))
     }
 
@@ -45,6 +44,7 @@ impl<F, M> Session<F, M> {
     /// nothing of it is kept here (SE02).
     pub(super) fn inflight_made<'a>(
         &mut self,
+        wanted: Inflight,
         fd: F,
         mmap_size: u64,
         mmap_offset: u64,
@@ -54,7 +54,7 @@ impl<F, M> Session<F, M> {
             return Err(Refusal::Effect { code, error: EffectError(ENOMEM) });
         }
         // The request's padding does not come back.
-        let area = Inflight { mmap_size, mmap_offset, padding: 0, ..self.wanted_inflight };
+        let area = Inflight { mmap_size, mmap_offset, padding: 0, ..wanted };
         let len = self.buffer.put(R::GET_INFLIGHT_FD, Payload::Inflight(area));
         Ok(Next::Answer(len, Some(fd))) // VU-030, VU-179
     }

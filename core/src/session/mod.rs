@@ -79,8 +79,6 @@ pub struct Session<F, M> {
     status: u8,
     asked: Asked,
     work: Work,
-    /// The queues of an in-flight area that is being made.
-    wanted_inflight: Inflight,
     staging: Staging<F, M>,
     buffer: Buffer,
     /// The reply to `GET_SHMEM_CONFIG`, after its count.
@@ -134,7 +132,6 @@ impl<F, M> Session<F, M> {
             status: 0,
             asked: Asked { code: FrontendRequest(0), due: Due::Nothing },
             work: Work::Idle,
-            wanted_inflight: NO_INFLIGHT,
             staging: Staging::default(),
             buffer: Buffer::new(),
             shmem,

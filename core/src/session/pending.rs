@@ -25,7 +25,7 @@ pub(super) enum Work {
     /// Mapping an in-flight area.
     MapInflight { area: Inflight },
     /// Making one.
-    AllocateInflight,
+    AllocateInflight { wanted: Inflight },
     /// Nobody touches guest memory any more; then this.
     Quiesce(AfterQuiesce),
     /// Starting a ring.
@@ -167,8 +167,8 @@ impl<F, M> Session<F, M> {
             (Work::MapInflight { area }, Done::Mapped { mapping, .. }) => {
                 self.inflight_mapped(area, mapping)
             }
-            (Work::AllocateInflight, Done::Inflight { fd, mmap_size, mmap_offset }) => {
-                self.inflight_made(fd, mmap_size, mmap_offset)
+            (Work::AllocateInflight { wanted }, Done::Inflight { fd, mmap_size, mmap_offset }) => {
+                self.inflight_made(wanted, fd, mmap_size, mmap_offset)
             }
             (Work::Quiesce(after), Done::Nothing) => self.quiesced(after),
             (Work::StartRing { index }, Done::Nothing) => self.ring_started(index),

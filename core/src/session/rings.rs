@@ -178,28 +178,20 @@ impl<F, M> Session<F, M> {
         }
     }
 
-    pub(super) fn set_vring_call<'a>(
+    /// Where calls (VU-103) or errors (VU-106) go from now on. The descriptor before is closed
+    /// (VU-107).
+    pub(super) fn set_signal<'a>(
         &mut self,
         vring: VringFd,
         fd: Option<F>,
+        change: RingChange,
+        place: impl FnOnce(&mut Ring<F>) -> &mut Notifier<F>,
     ) -> Result<Next<'a, F>, Refusal> {
         let index = vring.index().into();
         let ring = self.ring_mut(index)?;
-        ring.call = fd.into(); // VU-103, VU-107
+        *place(ring) = fd.into();
         let is_started = ring.state.started;
-        self.changed(index, is_started, RingChange::Call)
-    }
-
-    pub(super) fn set_vring_err<'a>(
-        &mut self,
-        vring: VringFd,
-        fd: Option<F>,
-    ) -> Result<Next<'a, F>, Refusal> {
-        let index = vring.index().into();
-        let ring = self.ring_mut(index)?;
-        ring.err = fd.into(); // VU-106, VU-107
-        let is_started = ring.state.started;
-        self.changed(index, is_started, RingChange::Err)
+        self.changed(index, is_started, change)
     }
 
     pub(super) fn set_vring_enable<'a>(

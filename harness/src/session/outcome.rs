@@ -11,11 +11,11 @@ use crate::oracle;
 /// `errno` of an effect that fails.
 const EIO: i32 = 5;
 
-/// Where the first mapping lies, and how far each is from the next, when no script says so.
-const MAPPINGS: u64 = 0x7f00_0000_0000;
+/// Where every mapping lies, when no script says so.
+pub const MAPPING: u64 = 0x7f00_0000_0000;
 
 /// Bytes of an in-flight area that is made, when no script says so.
-const AREA: u64 = 0x2000;
+pub const AREA: u64 = 0x2000;
 
 /// How the effects of one input end, in their order.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Outcomes {
         let told = self.queue.pop_front();
         let (is_ok, value) = told.unwrap_or((true, 0));
         let number = match (form, told) {
-            (Form::Mapped, None) => MAPPINGS,
+            (Form::Mapped, None) => MAPPING,
             (Form::Inflight, None) => AREA,
             (Form::Base, _) => value & u64::from(u32::MAX),
             _ => value,

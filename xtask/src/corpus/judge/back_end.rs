@@ -7,17 +7,12 @@ use vhost_fuzz_core::vhost_user::{HEADER_LEN, Kind, Layout, MAX_FDS};
 use vhost_fuzz_harness::oracle::stream::LIMIT;
 use vhost_fuzz_harness::script::Record;
 use vhost_fuzz_harness::session::offer::ScriptOffer;
+use vhost_fuzz_harness::session::outcome::{AREA, MAPPING};
 use vhost_fuzz_harness::session::setup;
 use vhost_fuzz_model::Id;
 use vhost_fuzz_model::session::{Backend, Effect, Outcome, Step};
 use vhost_fuzz_model::vhost_user::stream::{self, Segment};
 use vhost_fuzz_model::vhost_user::{Context, number};
-
-/// Where a mapping lies when no script says so.
-const MAPPED: u64 = 0x7f00_0000_0000;
-
-/// Bytes of an in-flight area that is made when no script says so.
-const AREA: u64 = 0x2000;
 
 /// `IOTLB_MSG`, its payload in bytes, and its type for an update (spec §2 P-IOTLB).
 const IOTLB_MSG: u64 = 22;
@@ -195,7 +190,7 @@ fn outcome(effect: &Effect, told: Option<(bool, u64)>) -> Outcome {
     }
     let number = match (effect, told) {
         (Effect::MapRegion { .. } | Effect::MapLog { .. } | Effect::MapInflight { .. }, None) => {
-            MAPPED
+            MAPPING
         }
         (Effect::AllocateInflight { .. }, None) => AREA,
         (Effect::StopRing { .. }, _) => value & u64::from(u32::MAX),
