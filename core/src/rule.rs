@@ -2,13 +2,50 @@
 
 use core::fmt;
 
-/// The list in `spec/` that a requirement belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
+/// Every family of requirements in one row: its variant, its constructor and what its ids start
+/// with.
+macro_rules! families {
+    ($($(#[$doc:meta])+ $name:ident: $new:ident, $prefix:literal;)+) => {
+        /// The list in `spec/` that a requirement belongs to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Family {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Family {
+            /// Every family, in the order of the report.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// What the ids of the family start with, without the hyphen.
+            #[must_use]
+            pub const fn prefix(self) -> &'static str {
+                match self {
+                    $(Self::$name => $prefix,)+
+                }
+            }
+        }
+
+        impl Rule {
+            $(
+                #[doc = concat!("Requirement `", $prefix, "-number`.")]
+                #[must_use]
+                pub const fn $new(number: u16) -> Self {
+                    Self { family: Family::$name, number }
+                }
+            )+
+        }
+    };
+}
+
+families! {
     /// `spec/vhost-user.md` §7.
-    VhostUser,
+    VhostUser: vu, "VU";
+    /// `spec/virtio.md` §7.1: the split ring, and queues of either kind.
+    Queue: vq, "VQ";
+    /// `spec/virtio.md` §7.2: the packed ring.
+    Packed: pk, "PK";
     /// `spec/decisions.md`: what this project decided where the specification leaves a choice.
-    Decision,
+    Decision: dc, "DC";
 }
 
 /// One numbered requirement, such as `VU-020`.
@@ -19,18 +56,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Requirement `VU-number` of `spec/vhost-user.md`.
-    #[must_use]
-    pub const fn vu(number: u16) -> Self {
-        Self { family: Family::VhostUser, number }
-    }
-
-    /// Decision `DC-number` of `spec/decisions.md`.
-    #[must_use]
-    pub const fn dc(number: u16) -> Self {
-        Self { family: Family::Decision, number }
-    }
-
     /// The list that the requirement belongs to.
     #[must_use]
     pub const fn family(self) -> Family {
@@ -46,11 +71,7 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = match self.family {
-            Family::VhostUser => "VU",
-            Family::Decision => "DC",
-        };
-        write!(f, "{family}-{:03}", self.number)
+        write!(f, "{}-{:03}", self.family.prefix(), self.number)
     }
 }
 
@@ -67,8 +88,19 @@ mod tests {
     #[test]
     fn prints_the_id_that_the_spec_uses() {
         assert_eq!(Rule::vu(20).to_string(), "VU-020");
+        assert_eq!(Rule::vq(32).to_string(), "VQ-032");
+        assert_eq!(Rule::pk(41).to_string(), "PK-041");
         assert_eq!(Rule::dc(1).to_string(), "DC-001");
         assert_eq!(Rule::dc(1).family(), Family::Decision);
         assert_eq!(Rule::vu(269).number(), 269);
+    }
+
+    #[test]
+    fn no_two_families_share_a_prefix() {
+        let families = [Rule::vu(7), Rule::vq(7), Rule::pk(7), Rule::dc(7)].map(Rule::family);
+        assert_eq!(families, Family::ALL);
+        for (index, family) in families.iter().enumerate() {
+            assert!(families[..index].iter().all(|other| other.prefix() != family.prefix()));
+        }
     }
 }

@@ -26,6 +26,7 @@ pub mod mutate;
 pub mod oracle;
 #[cfg(feature = "peer-vhost")]
 pub mod peer;
+pub mod ram;
 pub mod report;
 pub mod run;
 pub mod script;

@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 use vhost_fuzz_core::channel::{
     Channel, NOTIFICATION, Notifier, OrderError, ReplyError, Response, SendError, Signal, signal,
 };
-use vhost_fuzz_core::rule::{Family, Rule};
+use vhost_fuzz_core::rule::Rule;
 use vhost_fuzz_core::vhost_user::features::{protocol, virtio};
 use vhost_fuzz_core::vhost_user::gate::Negotiated;
 use vhost_fuzz_core::vhost_user::payload::{
@@ -24,6 +24,7 @@ use vhost_fuzz_harness::broken::frontend as broken;
 use vhost_fuzz_harness::evidence::shows;
 use vhost_fuzz_harness::frontend::{Core, FrontendRole};
 use vhost_fuzz_harness::oracle::frontend::{Event, FOREIGN_OBJECT, Offer, Outcome, check};
+use vhost_fuzz_harness::oracle::id;
 use vhost_fuzz_harness::seeds::{Random, forms_of};
 use vhost_fuzz_model::{Id, Verdict, channel as model};
 
@@ -310,13 +311,6 @@ fn a_notification_is_eight_bytes() {
     assert_eq!(NOTIFICATION.len(), 8);
     // An eventfd adds the number; 0 would wake nobody.
     assert_eq!(u64::from_ne_bytes(NOTIFICATION), 1);
-}
-
-fn id(rule: Rule) -> Id {
-    match rule.family() {
-        Family::VhostUser => Id::Vu(rule.number()),
-        Family::Decision => Id::Dc(rule.number()),
-    }
 }
 
 /// A message near the border of the legal: any form with random numbers, often corrected.

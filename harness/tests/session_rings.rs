@@ -243,11 +243,10 @@ fn the_base_of_a_packed_ring_is_both_indexes_and_both_wrap_counters() {
     };
     assert_eq!(packed_position(0x8005_0003), packed(3, false, 5, true));
     assert_eq!(packed_position(0x0005_8003), packed(3, true, 5, false));
-    // DV-32: the upper half was not filled in.
+    // DV-32, DC-071: the upper half was not filled in.
     assert_eq!(packed_position(0x0000_8000), packed(0, true, 0, true));
     assert_eq!(packed_position(0x0000_8003), packed(3, true, 3, true));
-    // With bit 15 clear it is ambiguous, and taken literally.
-    assert_eq!(packed_position(0x0000_0123), packed(0x123, false, 0, false));
+    assert_eq!(packed_position(0x0000_0123), packed(0x123, false, 0x123, false));
     let mut talk = Talk::ready();
     talk.features(PACKED);
     talk.run();

@@ -312,7 +312,7 @@ mod tests {
         iotlb.invalidate(0x27ff, 1).unwrap();
         assert_eq!(iovas(&iotlb), [0, 0x3000]);
         iotlb.invalidate(0, u64::MAX).unwrap();
-        assert_eq!(iovas(&iotlb), []);
+        assert!(iovas(&iotlb).is_empty());
     }
 
     #[test]

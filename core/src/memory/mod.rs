@@ -23,6 +23,7 @@ pub use error::{IotlbError, LogError, MapError, MemoryError, PlaceError, RingSiz
 pub use iotlb::{Entry, Iotlb, Miss};
 pub use log::{DirtyLog, LogMemory, PAGE_SIZE};
 pub use map::{Backing, MapRange};
+pub(crate) use pieces::reach;
 pub use pieces::{Location, Pieces, ResolveError, resolve};
 pub use ring::{Part, Placement, RingParts, RingSize};
 pub use table::{MemoryTable, Slot};

@@ -163,6 +163,31 @@ pub fn resolve<'a, B>(
     })
 }
 
+/// What of the `len` bytes from `address` lies next to each other. `None` when the first byte
+/// leads nowhere.
+#[inline]
+pub(crate) fn reach<B>(
+    table: &MemoryTable<B>,
+    iotlb: Option<&Iotlb>,
+    kind: AddressKind,
+    address: u64,
+    len: u64,
+    access: Access,
+) -> Option<Location> {
+    route(iotlb, kind, access)?.reach(table, address, len)
+}
+
+/// How addresses of this kind become locations; `None` when nothing is known about them.
+#[inline]
+const fn route(iotlb: Option<&Iotlb>, kind: AddressKind, access: Access) -> Option<Route<'_>> {
+    Some(match (kind, iotlb) {
+        (AddressKind::User, _) => Route::Direct(Space::User),
+        (AddressKind::Guest, _) => Route::Direct(Space::Guest),
+        (AddressKind::Iova, Some(iotlb)) => Route::Iotlb(iotlb, access),
+        (AddressKind::Iova, None) => return None,
+    })
+}
+
 /// As [`resolve`]; the error is the first address that leads nowhere.
 #[inline]
 pub(super) fn walk<'a, B>(
@@ -173,11 +198,6 @@ pub(super) fn walk<'a, B>(
     len: u64,
     access: Access,
 ) -> Result<Pieces<'a, B>, u64> {
-    let route = match (kind, iotlb) {
-        (AddressKind::User, _) => Route::Direct(Space::User),
-        (AddressKind::Guest, _) => Route::Direct(Space::Guest),
-        (AddressKind::Iova, Some(iotlb)) => Route::Iotlb(iotlb, access),
-        (AddressKind::Iova, None) => return Err(address),
-    };
+    let route = route(iotlb, kind, access).ok_or(address)?;
     Pieces::checked(table, route, address, len)
 }

@@ -2,9 +2,10 @@
 
 use core::fmt;
 
-use super::{Refusal, Service, Session};
+use super::{Refusal, Ring, Service, Session};
 use crate::memory::ring::{Placement, RingParts, place};
 use crate::memory::{AddressKind, PlaceError, RingSize, RingSizeError};
+use crate::ring::Position;
 use crate::rule::Rule;
 use crate::vhost_user::features::virtio;
 use crate::vhost_user::payload::VringAddr;
@@ -30,54 +31,6 @@ pub struct Binding {
     /// What to do with it.
     pub service: Service,
 }
-
-/// Where processing of a ring begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Position {
-    /// A split ring. The next used index is in its used ring, in memory (VU-084, VU-085).
-    Split {
-        /// Next available index, free running.
-        available: u16,
-    },
-    /// A packed ring (VU-086).
-    Packed {
-        /// Next available descriptor.
-        available: u16,
-        /// Its wrap counter.
-        available_wrap: bool,
-        /// Next used descriptor.
-        used: u16,
-        /// Its wrap counter.
-        used_wrap: bool,
-    },
-}
-
-impl Position {
-    /// Reads a base (spec §2 P-BASE).
-    ///
-    /// In a packed one whose upper half is zero and whose bit 15 is set the upper half was not
-    /// filled in: it is the same as the lower (VU-086, DV-32).
-    #[must_use]
-    pub const fn of(base: u32, packed: bool) -> Self {
-        let [a, b, c, d] = base.to_le_bytes();
-        let (low, mut high) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-        if !packed {
-            return Self::Split { available: low };
-        }
-        if high == 0 && low & WRAP != 0 {
-            high = low;
-        }
-        Self::Packed {
-            available: low & !WRAP,
-            available_wrap: low & WRAP != 0,
-            used: high & !WRAP,
-            used_wrap: high & WRAP != 0,
-        }
-    }
-}
-
-/// Bit 15 of a packed half: the wrap counter.
-const WRAP: u16 = 1 << 15;
 
 /// Why a ring cannot be walked now. It may be possible later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,7 +75,8 @@ impl BindError {
             Self::Index(refusal) => refusal.rule(),
             Self::Stopped { .. } => Rule::vu(59),
             Self::Size(error) => error.rule(),
-            Self::NoSize { .. } | Self::NoAddresses { .. } | Self::Base { .. } => Rule::vu(83),
+            Self::NoSize { .. } | Self::NoAddresses { .. } => Rule::vu(83),
+            Self::Base { .. } => Rule::pk(39),
             Self::PostcopyAckDue => Rule::vu(131),
             Self::Place(error) => error.rule(),
         }
@@ -147,6 +101,19 @@ impl fmt::Display for BindError {
 impl core::error::Error for BindError {}
 
 impl<F, M> Session<F, M> {
+    /// Where processing of a ring begins, as its base says; `None` without such a ring.
+    ///
+    /// It is read anew each time: the features that say how, and whether there is an in-flight
+    /// area, may come after the base.
+    #[must_use]
+    pub fn position(&self, index: u32) -> Option<Position> {
+        self.ring(index).map(|ring| self.position_of(ring))
+    }
+
+    fn position_of(&self, ring: &Ring<F>) -> Position {
+        Position::of(ring.base, self.is_packed(), self.inflight.is_some())
+    }
+
     /// Resolves a started ring against the memory of this moment (VU-258). Cheap enough for once
     /// a batch.
     ///
@@ -171,7 +138,7 @@ impl<F, M> Session<F, M> {
         let event_idx = self.negotiated.has_virtio(virtio::EVENT_IDX);
         let size = RingSize::check(ring.size.into(), packed, self.offer.max_queue_size)
             .map_err(BindError::Size)?;
-        let position = Position::of(ring.base, packed);
+        let position = self.position_of(ring);
         if let Position::Packed { available, used, .. } = position
             && available.max(used) >= size.get()
         {

@@ -35,8 +35,9 @@ mod refusal;
 mod ring;
 mod rings;
 
+pub use crate::ring::Position;
 pub use answer::{Reply, Step};
-pub use bind::{BindError, Binding, Position};
+pub use bind::{BindError, Binding};
 pub use effect::{Done, Effect, EffectError, RingChange};
 pub use offer::{Offer, OfferError};
 pub use refusal::Refusal;

@@ -6,14 +6,20 @@ use core::fmt;
 pub mod virtio {
     /// Bit 26: the back-end logs its writes to guest memory.
     pub const LOG_ALL: u64 = 1 << 26;
+    /// Bit 28: descriptors may refer to tables of descriptors.
+    pub const INDIRECT_DESC: u64 = 1 << 28;
     /// Bit 29: notifications are suppressed by index.
     pub const EVENT_IDX: u64 = 1 << 29;
     /// Bit 30: protocol features exist. No driver ever sees it (VU-051).
     pub const PROTOCOL_FEATURES: u64 = 1 << 30;
+    /// Bit 32: rings and headers are little-endian.
+    pub const VERSION_1: u64 = 1 << 32;
     /// Bit 33: ring and buffer addresses are I/O virtual ones.
     pub const IOMMU_PLATFORM: u64 = 1 << 33;
     /// Bit 34: rings are packed.
     pub const RING_PACKED: u64 = 1 << 34;
+    /// Bit 35: buffers are used in the order in which they were made available.
+    pub const IN_ORDER: u64 = 1 << 35;
     /// Bit 3 of a network device: the device has an MTU.
     pub const NET_MTU: u64 = 1 << 3;
 }

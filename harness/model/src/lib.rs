@@ -10,6 +10,7 @@ pub mod channel;
 pub mod frontend;
 pub mod inflight;
 pub mod memory;
+pub mod ring;
 pub mod session;
 pub mod vhost_user;
 
@@ -20,16 +21,23 @@ use std::fmt;
 pub enum Id {
     /// `VU-nnn` of `spec/vhost-user.md`.
     Vu(u16),
+    /// `VQ-nnn` of `spec/virtio.md` §7.1.
+    Vq(u16),
+    /// `PK-nnn` of `spec/virtio.md` §7.2.
+    Pk(u16),
     /// `DC-nnn` of `spec/decisions.md`.
     Dc(u16),
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Vu(number) => write!(f, "VU-{number:03}"),
-            Self::Dc(number) => write!(f, "DC-{number:03}"),
-        }
+        let (family, number) = match self {
+            Self::Vu(number) => ("VU", number),
+            Self::Vq(number) => ("VQ", number),
+            Self::Pk(number) => ("PK", number),
+            Self::Dc(number) => ("DC", number),
+        };
+        write!(f, "{family}-{number:03}")
     }
 }
 

@@ -27,9 +27,26 @@ use vhost_fuzz_core::rule::{Family, Rule};
 use vhost_fuzz_model::Id;
 
 /// The model's name for a rule of the core.
-pub(crate) fn id(rule: Rule) -> Id {
+#[must_use]
+pub fn id(rule: Rule) -> Id {
     match rule.family() {
         Family::VhostUser => Id::Vu(rule.number()),
+        Family::Queue => Id::Vq(rule.number()),
+        Family::Packed => Id::Pk(rule.number()),
         Family::Decision => Id::Dc(rule.number()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_name_a_rule_alike() {
+        let rules = [Rule::vu(20), Rule::vq(32), Rule::pk(41), Rule::dc(1)];
+        assert_eq!(rules.map(Rule::family), Family::ALL);
+        for rule in rules {
+            assert_eq!(id(rule).to_string(), rule.to_string());
+        }
     }
 }

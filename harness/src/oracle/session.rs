@@ -1,7 +1,7 @@
 //! Judges a session by the model: each step, what it believes, and what it holds.
 
 use vhost_fuzz_core::channel::Notifier;
-use vhost_fuzz_core::session::{Effect, Endian, Reply, Ring, RingChange, Step, postcopy};
+use vhost_fuzz_core::session::{Effect, Endian, Position, Reply, Ring, RingChange, Step, postcopy};
 use vhost_fuzz_core::vhost_user::Layout;
 use vhost_fuzz_core::vhost_user::payload::Inflight;
 use vhost_fuzz_model::session as model;
@@ -160,8 +160,11 @@ pub fn state(session: &Core, model: &model::Backend) {
     same("dirty log", &session.log().is_some(), &model.has_log());
     same("in-flight area", &session.inflight().is_some(), &model.has_inflight());
     same("back-end channel", &session.has_channel(), &model.has_channel());
-    for (ring, wanted) in session.rings().iter().zip(model.rings()) {
+    for (index, (ring, wanted)) in (0..).zip(session.rings().iter().zip(model.rings())) {
         same("ring", &view(ring), wanted);
+        let position = session.position(index).map(numbers);
+        let wanted = usize::try_from(index).ok().map(|index| model.position(index));
+        same("position of a ring", &position, &wanted);
     }
     let is_started = model.rings().iter().any(|ring| ring.started);
     same("suspended", &session.is_suspended(), &!is_started);
@@ -206,6 +209,16 @@ fn view(ring: &Ring<Token>) -> model::Ring {
         kick: notifier(ring.kick()),
         call: notifier(ring.call()),
         err: notifier(ring.err()),
+    }
+}
+
+/// A position in the words of the model.
+fn numbers(position: Position) -> [u64; 4] {
+    match position {
+        Position::Split { available } => [available.into(), 0, 0, 0],
+        Position::Packed { available, available_wrap, used, used_wrap } => {
+            [available.into(), available_wrap.into(), used.into(), used_wrap.into()]
+        }
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Device {
     regions: Vec<Region>,
     config: Vec<u8>,
     transfers: bool,
+    /// Requests are tracked in an in-flight area.
+    tracks: bool,
 }
 
 impl Default for Device {
@@ -64,6 +66,7 @@ impl Default for Device {
             regions: Vec::new(),
             config: offer::config(),
             transfers: false,
+            tracks: false,
         }
     }
 }
@@ -143,6 +146,7 @@ impl Device {
         self.rings = Default::default();
         self.features = None;
         self.transfers = false;
+        self.tracks = false;
     }
 
     /// `SET_MEM_TABLE`: all regions at once (VU-260).
@@ -214,11 +218,12 @@ impl Device {
     pub(super) fn take_base(&mut self, index: u32) -> Answer<u32> {
         let is_packed = self.is_packed();
         let is_split = self.features.is_some() && !is_packed;
+        let takes_half = is_packed && !self.tracks;
         let ring = self.ring(index)?;
         if std::mem::take(&mut ring.started) {
             ring.base = match ring.base {
-                half @ 0x8000..=0xffff if is_packed => half << 16 | half, // VU-086
-                base if is_split => base & 0xffff,                        // VU-089
+                half @ 0..=0xffff if takes_half => half << 16 | half, // DC-071
+                base if is_split => base & 0xffff,                    // VU-089
                 base => base,
             };
         }
@@ -277,7 +282,9 @@ impl Device {
     ) -> Answer {
         check(!self.any_started())?; // DC-018
         check(size >= self.inflight(queues, queue_size)?)?;
-        check_len(file, offset.checked_add(size))
+        check_len(file, offset.checked_add(size))?;
+        self.tracks = true;
+        Ok(())
     }
 
     /// `SET_DEVICE_STATE_FD` (VU-166).

@@ -7,7 +7,6 @@ use arrayvec::ArrayVec;
 use rustix::io::{Errno, retry_on_intr, write};
 use vhost_fuzz_core::session::{Done, Offer, OfferError, Position, Refusal, Reply, Session, Step};
 use vhost_fuzz_core::session::{Effect, Service};
-use vhost_fuzz_core::vhost_user::features::virtio;
 use vhost_fuzz_core::vhost_user::{DEFAULT_PAYLOAD_LIMIT, Kind};
 
 use super::{Host, Mapping, ReceiveError, Receiver, send};
@@ -141,13 +140,12 @@ impl<D: Delivery> Server<D> {
             return Ok(Served::Ended);
         };
         let head = Head::of(frame.bytes);
-        let features = session.negotiated().virtio;
         let mut step = session.on_frame(frame);
         let (reply, served) = loop {
             match step {
                 Step::Need(Effect::StopRing { index, .. }) => {
-                    let base = session.ring(index).map_or(0, |ring| ring.base());
-                    step = session.on_done(Ok(Done::Base(reached(base, features))));
+                    let base = reached(session, index);
+                    step = session.on_done(Ok(Done::Base(base)));
                 }
                 Step::Need(effect) => {
                     let result = host.perform(effect);
@@ -199,13 +197,9 @@ impl<D: Delivery> Server<D> {
 
 /// Where a device that has processed nothing stands: where it was told to begin. Before
 /// `SET_FEATURES` nobody knows how to read that.
-fn reached(base: u32, features: Option<u64>) -> u32 {
-    let Some(features) = features else { return base };
-    let half = |index: u16, wrap: bool| u32::from(index) | u32::from(wrap) << 15;
-    match Position::of(base, features & virtio::RING_PACKED != 0) {
-        Position::Split { available } => available.into(),
-        Position::Packed { available, available_wrap, used, used_wrap } => {
-            half(available, available_wrap) | half(used, used_wrap) << 16
-        }
+fn reached<F, M>(session: &Session<F, M>, index: u32) -> u32 {
+    match session.negotiated().virtio {
+        Some(_) => session.position(index).map_or(0, Position::base),
+        None => session.ring(index).map_or(0, |ring| ring.base()),
     }
 }

@@ -4,22 +4,15 @@
 use std::collections::BTreeSet;
 
 use vhost_fuzz_core::frontend::SendError;
-use vhost_fuzz_core::rule::Family;
 use vhost_fuzz_core::vhost_user::features::protocol;
 use vhost_fuzz_core::vhost_user::request::Row;
 use vhost_fuzz_core::vhost_user::{Channel, Flags, FrontendRequest as R, Kind, Message, Payload};
+use vhost_fuzz_harness::oracle::id;
 use vhost_fuzz_harness::seeds::{Random, forms_of};
+use vhost_fuzz_model::Verdict;
 use vhost_fuzz_model::frontend::sending::Sender;
-use vhost_fuzz_model::{Id, Verdict};
 
 use crate::peer::*;
-
-fn id(error: SendError) -> Id {
-    match error.rule().family() {
-        Family::VhostUser => Id::Vu(error.rule().number()),
-        Family::Decision => Id::Dc(error.rule().number()),
-    }
-}
 
 /// Small numbers that meet each other, in place of random ones.
 fn tame(rng: &mut fastrand::Rng, code: u32, body: &mut [u8]) {
@@ -138,10 +131,10 @@ fn session(rng: &mut fastrand::Rng, seen: &mut BTreeSet<String>) {
         let expected = model.judge(&bytes, fds);
         let got = match peer.frontend.send(&message, fds, &peer.objects).map(<[u8]>::len) {
             Ok(_) => Verdict::Accept(peer.frontend.awaited() > before),
-            Err(error) => Verdict::Reject(id(error)),
+            Err(error) => Verdict::Reject(id(error.rule())),
         };
         assert_eq!(got, expected, "{message} with {fds}\n{model:?}");
-        if got != Verdict::Reject(id(SendError::ResetOwner)) {
+        if got != Verdict::Reject(id(SendError::ResetOwner.rule())) {
             seen.insert(format!("{} {got:?}", message.code));
         }
         if matches!(got, Verdict::Accept(_)) {

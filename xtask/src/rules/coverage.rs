@@ -17,7 +17,8 @@ const HEADER: &str = "\
 Written by `cargo xtask rules` from a run of the tests; do not edit. A rule is *covered* when a
 test refused an input with exactly the error of that rule, or a test tagged with the rule passed;
 *excepted* when `exceptions.toml` says why it is not; else *open*. `areas.toml` holds the areas. A
-complete area has no open rule.
+complete area has no open rule. The levels and parties of VQ and PK rules are the codes of
+`virtio.md` §0.3.
 ";
 
 /// How a requirement stands.

@@ -5,42 +5,76 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use vhost_fuzz_core::rule::Family;
 
 /// One row of a table of requirements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Requirement {
     /// Such as `VU-020`.
     pub(super) id: String,
-    /// MUST, SHOULD or MAY with its mark; a decision has none.
+    /// How strong it is, as the table says; a decision says nothing.
     pub(super) level: String,
-    /// FE, BE or both; a decision binds us.
+    /// The parties that it binds, as the table says; a decision binds us.
     pub(super) binds: String,
 }
 
 /// A table of requirements in a file of `spec/`.
 struct Source {
+    family: Family,
     file: &'static str,
     /// The start of the heading of the section that holds the table; empty for the whole file.
     heading: &'static str,
-    /// What ids start with.
-    prefix: &'static str,
     /// The cells of a row.
     columns: &'static [&'static str],
+    /// What the second and the third cell may be, if they are level and bound parties.
+    codes: Option<Codes>,
 }
 
-/// The tables, in the order of the report.
-static SOURCES: [Source; 2] = [
+/// How a table tells how strong a requirement is and whom it binds.
+struct Codes {
+    /// What a level begins with. Words may follow, such as the mark `(D)`.
+    levels: &'static [&'static str],
+    /// The parties. A cell names one, or several with commas between them.
+    parties: &'static [&'static str],
+}
+
+/// The cells of a row of `virtio.md` §7.
+const VIRTIO_COLUMNS: &[&str] = &["ID", "Lvl", "Binds", "Statement", "If broken", "Source"];
+
+/// The codes of `virtio.md` §0.3.
+const VIRTIO_CODES: Codes =
+    Codes { levels: &["M", "MN", "S", "SN", "Y", "H"], parties: &["D", "V", "F", "B", "R", "C"] };
+
+/// The tables, one for each family, in the order of the report. Tables of families that no code
+/// deals with yet are not read.
+static SOURCES: [Source; 4] = [
     Source {
+        family: Family::VhostUser,
         file: "vhost-user.md",
-        heading: "## 7.",
-        prefix: "VU-",
+        heading: "## 7. ",
         columns: &["No.", "Level", "Binds", "Requirement", "Section"],
+        codes: Some(Codes { levels: &["MUST", "SHOULD", "MAY"], parties: &["FE", "BE", "both"] }),
     },
     Source {
+        family: Family::Queue,
+        file: "virtio.md",
+        heading: "### 7.1 ",
+        columns: VIRTIO_COLUMNS,
+        codes: Some(VIRTIO_CODES),
+    },
+    Source {
+        family: Family::Packed,
+        file: "virtio.md",
+        heading: "### 7.2 ",
+        columns: VIRTIO_COLUMNS,
+        codes: Some(VIRTIO_CODES),
+    },
+    Source {
+        family: Family::Decision,
         file: "decisions.md",
         heading: "",
-        prefix: "DC-",
         columns: &["No.", "Decision", "Touches"],
+        codes: None,
     },
 ];
 
@@ -60,47 +94,85 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Requirement>> {
 }
 
 fn parse(text: &str, source: &Source) -> Result<Vec<Requirement>> {
-    let Source { file, heading, prefix, columns } = source;
+    let Source { file, heading, .. } = source;
+    let prefix = format!("{}-", source.family.prefix());
     let mut inside = heading.is_empty();
     let mut ids = BTreeSet::new();
     let mut requirements = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        if !heading.is_empty() && line.starts_with("## ") {
+        if ends_section(line, heading) {
             inside = line.starts_with(heading);
         }
-        let Some(row) = line.strip_prefix("| ").filter(|row| inside && row.starts_with(prefix))
+        let Some(row) = line.strip_prefix("| ").filter(|row| inside && row.starts_with(&prefix))
         else {
             continue;
         };
-        let at = || format!("spec/{file}:{number}");
-        let cells = cells(row).with_context(|| format!("{}: expected `|` at the end", at()))?;
-        let [id, rest @ ..] = &cells[..] else { bail!("{}: expected a row", at()) };
+        let requirement =
+            source.row(row, &prefix).with_context(|| format!("spec/{file}:{number}"))?;
+        let id = &requirement.id;
         ensure!(
-            is_id(id, prefix),
-            "{}: `{id}`: expected an id of three digits such as {prefix}001",
-            at()
+            ids.insert(id.clone()),
+            "spec/{file}:{number}: {id}: expected once, it is there before"
         );
-        ensure!(
-            cells.len() == columns.len() && cells.iter().all(|cell| !cell.is_empty()),
-            "{}: {id}: expected {} cells that are not empty: {}",
-            at(),
-            columns.len(),
-            columns.join(", ")
-        );
-        ensure!(ids.insert(id.clone()), "{}: {id}: expected once, it is there before", at());
-        let (level, binds) = match rest {
-            [level, binds, _, _] => (level.clone(), binds.clone()),
-            _ => ("decision".to_owned(), "us".to_owned()),
-        };
-        requirements.push(Requirement { id: id.clone(), level, binds });
+        requirements.push(requirement);
     }
     ensure!(
         !requirements.is_empty(),
         "spec/{file}: expected a table whose rows start with `| {prefix}`{}",
-        if heading.is_empty() { String::new() } else { format!(" in section `{heading}`") }
+        if heading.is_empty() {
+            String::new()
+        } else {
+            format!(" in section `{}`", heading.trim_end())
+        }
     );
     requirements.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(requirements)
+}
+
+/// Whether a section that has this heading cannot go on behind this line: the line is a heading
+/// of the same depth, or of a section around it.
+fn ends_section(line: &str, heading: &str) -> bool {
+    let depth = |text: &str| text.chars().take_while(|c| *c == '#').count();
+    (1..=depth(heading)).contains(&depth(line))
+}
+
+impl Source {
+    /// Reads a row without its first `| `.
+    fn row(&self, row: &str, prefix: &str) -> Result<Requirement> {
+        let Self { columns, codes, .. } = self;
+        let cells = cells(row).context("expected `|` at the end")?;
+        let Some(id) = cells.first() else { bail!("expected a row") };
+        ensure!(is_id(id, prefix), "`{id}`: expected an id of three digits such as {prefix}001");
+        ensure!(
+            cells.len() == columns.len() && cells.iter().all(|cell| !cell.is_empty()),
+            "{id}: expected {} cells that are not empty: {}",
+            columns.len(),
+            columns.join(", ")
+        );
+        let (level, binds) = match (codes, &cells[..]) {
+            (Some(codes), [_, level, binds, ..]) => {
+                codes.check(level, binds).with_context(|| id.clone())?;
+                (level.clone(), binds.clone())
+            }
+            _ => ("decision".to_owned(), "us".to_owned()),
+        };
+        Ok(Requirement { id: id.clone(), level, binds })
+    }
+}
+
+impl Codes {
+    /// Whether a row has a level and parties of the table.
+    fn check(&self, level: &str, binds: &str) -> Result<()> {
+        let Self { levels, parties } = self;
+        let word = level.split_whitespace().next().unwrap_or_default();
+        ensure!(levels.contains(&word), "level `{level}`: expected {}", levels.join(", "));
+        ensure!(
+            binds.split(',').all(|party| parties.contains(&party)),
+            "binds `{binds}`: expected {}, with commas if several",
+            parties.join(", ")
+        );
+        Ok(())
+    }
 }
 
 /// The cells of a row without its first `| `. A `|` inside a cell is written `\|`.
@@ -128,11 +200,22 @@ fn is_id(id: &str, prefix: &str) -> bool {
 mod tests {
     use super::*;
 
-    static VU: &Source = &SOURCES[0];
-    static DC: &Source = &SOURCES[1];
+    fn read_as(text: &str, family: Family) -> Result<Vec<Requirement>> {
+        parse(text, SOURCES.iter().find(|source| source.family == family).unwrap())
+    }
 
-    fn error(text: &str) -> String {
-        parse(text, VU).unwrap_err().to_string()
+    fn error(text: &str, family: Family) -> String {
+        format!("{:#}", read_as(text, family).unwrap_err())
+    }
+
+    fn requirement(id: &str, level: &str, binds: &str) -> Requirement {
+        Requirement { id: id.to_owned(), level: level.to_owned(), binds: binds.to_owned() }
+    }
+
+    #[test]
+    fn every_family_has_one_table() {
+        let families: Vec<_> = SOURCES.iter().map(|source| source.family).collect();
+        assert_eq!(families, Family::ALL);
     }
 
     #[test]
@@ -144,26 +227,48 @@ mod tests {
 | No. | Level | Binds | Requirement | Section |
 |---|---|---|---|---|
 | VU-002 | MUST (D) | both | a \\| b | Header |
+### 7.1 More of them
 | VU-001 | MAY | BE | text | Header |
 ## 8. Divergences
 | VU-003 | x |
 ";
-        let requirement = |id: &str, level: &str, binds: &str| Requirement {
-            id: id.to_owned(),
-            level: level.to_owned(),
-            binds: binds.to_owned(),
-        };
         let expected =
             [requirement("VU-001", "MAY", "BE"), requirement("VU-002", "MUST (D)", "both")];
-        assert_eq!(parse(text, VU).unwrap(), expected);
+        assert_eq!(read_as(text, Family::VhostUser).unwrap(), expected);
         let decisions =
             "| No. | Decision | Touches |\n|---|---|---|\n| DC-001 | we do | VU-001 |\n";
-        assert_eq!(parse(decisions, DC).unwrap(), [requirement("DC-001", "decision", "us")]);
+        let expected = [requirement("DC-001", "decision", "us")];
+        assert_eq!(read_as(decisions, Family::Decision).unwrap(), expected);
+    }
+
+    /// Tables as `virtio.md` has them. Those of §7.3 and §8 would be errors in §7.1.
+    const VIRTIO: &str = "\
+## 7. Requirements
+| VQ-009 | stands | before | the | first | table |
+### 7.1 Split ring (VQ)
+| ID | Lvl | Binds | Statement | If broken | Source |
+|---|---|---|---|---|---|
+| VQ-002 | MN | V,F | `a \\| b` | STOP via VQ-001 | §2 |
+| VQ-001 | H | D | text | – | – |
+### 7.2 Packed ring (PK)
+| PK-001 | Y | B | text | REFUSE | VU |
+### 7.3 virtio-net (NET)
+| NET-001 | M | D | a family without code | – | §5 |
+| VQ-003 | M | D | of another section | – | §5 |
+## 8. Robustness hazards
+| VQ-010 | 8.1 |
+";
+
+    #[test]
+    fn each_section_of_a_file_has_its_own_family() {
+        let queue = [requirement("VQ-001", "H", "D"), requirement("VQ-002", "MN", "V,F")];
+        assert_eq!(read_as(VIRTIO, Family::Queue).unwrap(), queue);
+        assert_eq!(read_as(VIRTIO, Family::Packed).unwrap(), [requirement("PK-001", "Y", "B")]);
     }
 
     #[test]
     fn a_wrong_row_is_named_with_its_line() {
-        let row = |row: &str| error(&format!("## 7. N\n\n{row}\n"));
+        let row = |row: &str| error(&format!("## 7. N\n\n{row}\n"), Family::VhostUser);
         assert_eq!(
             row("| VU-1 | MUST | both | text | Header |"),
             "spec/vhost-user.md:3: `VU-1`: expected an id of three digits such as VU-001"
@@ -175,14 +280,65 @@ mod tests {
         );
         assert!(row("| VU-001 | MUST |  | text | Header |").contains("not empty"));
         assert!(row("| VU-001 | MUST | both | text | Header").contains("expected `|` at the end"));
+        assert_eq!(
+            row("| VU-001 | MUSTN'T | both | text | Header |"),
+            "spec/vhost-user.md:3: VU-001: level `MUSTN'T`: expected MUST, SHOULD, MAY"
+        );
         let twice = "| VU-001 | MUST | both | text | Header |\n".repeat(2);
         assert!(row(&twice).starts_with("spec/vhost-user.md:4: VU-001: expected once"));
     }
 
     #[test]
+    fn a_wrong_row_of_virtio_is_named_with_its_line() {
+        let broken = |from: &str, to: &str| {
+            assert!(VIRTIO.contains(from), "{from}");
+            let text = VIRTIO.replace(from, to);
+            let failed = |family| read_as(&text, family).map_err(|error| format!("{error:#}"));
+            (failed(Family::Queue).err(), failed(Family::Packed).err())
+        };
+        let queue = |from, to| {
+            let (queue, packed) = broken(from, to);
+            assert_eq!(packed, None, "{to}");
+            queue.unwrap()
+        };
+        assert_eq!(
+            queue("| MN | V,F |", "| MUST | V,F |"),
+            "spec/virtio.md:6: VQ-002: level `MUST`: expected M, MN, S, SN, Y, H"
+        );
+        assert_eq!(
+            queue("| MN | V,F |", "| MN | V, X |"),
+            "spec/virtio.md:6: VQ-002: binds `V, X`: expected D, V, F, B, R, C, \
+             with commas if several"
+        );
+        assert_eq!(
+            queue(" | STOP via VQ-001 | §2 |", " | §2 |"),
+            "spec/virtio.md:6: VQ-002: expected 6 cells that are not empty: \
+             ID, Lvl, Binds, Statement, If broken, Source"
+        );
+        assert_eq!(
+            queue("`a \\| b`", "`a | b`"),
+            "spec/virtio.md:6: VQ-002: expected 6 cells that are not empty: \
+             ID, Lvl, Binds, Statement, If broken, Source"
+        );
+        assert!(queue("| text | – | – |", "| text | – |  |").contains("VQ-001: expected 6 cells"));
+        assert!(queue("| VQ-001 |", "| VQ-1 |").ends_with("of three digits such as VQ-001"));
+        assert!(
+            queue("| VQ-001 |", "| VQ-002 |")
+                .ends_with(":7: VQ-002: expected once, it is there before")
+        );
+        assert!(queue("### 7.1 ", "### 7.9 ").ends_with("`| VQ-` in section `### 7.1`"));
+        let (none, packed) = broken("| Y | B |", "| D | B |");
+        assert_eq!(none, None);
+        assert!(packed.unwrap().starts_with("spec/virtio.md:9: PK-001: level `D`"));
+        let (none, packed) = broken("### 7.2 ", "### 7.20 ");
+        assert_eq!(none, None);
+        assert!(packed.unwrap().ends_with("`| PK-` in section `### 7.2`"));
+    }
+
+    #[test]
     fn a_file_without_requirements_is_an_error() {
         assert_eq!(
-            error("## 8. Other\n| VU-001 | MUST | both | text | Header |\n"),
+            error("## 8. Other\n| VU-001 | MUST | both | text | Header |\n", Family::VhostUser),
             "spec/vhost-user.md: expected a table whose rows start with `| VU-` in section `## 7.`"
         );
     }

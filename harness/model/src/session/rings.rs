@@ -53,6 +53,26 @@ impl Backend {
         }
     }
 
+    /// Where a ring goes on, as its base says: the next available index, and for a packed ring
+    /// also its wrap counter, the next used index and that one's wrap counter
+    /// (`spec/virtio.md` §1.11, §2.6).
+    ///
+    /// # Panics
+    /// When there is no such ring.
+    #[must_use]
+    pub fn position(&self, index: usize) -> [u64; 4] {
+        let base = self.rings[index].base;
+        let (available, mut used) = (base % 0x10000, base / 0x10000);
+        if self.form() != Form::Packed {
+            return [available, 0, 0, 0];
+        }
+        // PK-040, DC-071: the sender knows only one half, and nothing can be in flight.
+        if used == 0 && !self.has_inflight {
+            used = available;
+        }
+        [available % 0x8000, available / 0x8000, used % 0x8000, used / 0x8000]
+    }
+
     /// VU-079.
     fn index(&self, index: u64) -> Result<usize> {
         if index < self.offer.queues { Ok(index_of(index)) } else { Err(Id::Vu(79).into()) }

@@ -21,6 +21,36 @@ fn base_of_a_split_and_of_a_packed_ring() {
 }
 
 #[test]
+fn a_packed_base_without_its_upper_half() {
+    let mut peer = Peer::fresh(offer());
+    peer.silent(16, &words(&[1 << 12]), 0);
+    let position = |peer: &mut Peer, base| {
+        peer.silent(10, &halves(&[0, base]), 0);
+        peer.backend.position(0)
+    };
+    // Before SET_FEATURES nobody knows that it is packed.
+    assert_eq!(position(&mut peer, 0x8003), [0x8003, 0, 0, 0]);
+    peer.done(2, &words(&[PACKED]), 0, Effect::Features(PACKED));
+    for (base, expected) in [
+        (0x8003, [3, 1, 3, 1]),
+        (3, [3, 0, 3, 0]),
+        (0, [0; 4]),
+        (0x8000_8000, [0, 1, 0, 1]),
+        (0x8000_0003, [3, 0, 0, 1]),
+        (0x1_8003, [3, 1, 1, 0]),
+    ] {
+        assert_eq!(position(&mut peer, base), expected, "{base:#x}");
+    }
+    let area = inflight(0x10000, 0, 2, 8);
+    let effect = Effect::MapInflight { size: 0x10000, offset: 0, queues: 2, queue_size: 8 };
+    peer.done(32, &area, 1, effect);
+    assert_eq!(position(&mut peer, 0x8003), [3, 1, 0, 0]);
+    assert_eq!(position(&mut peer, 3), [3, 0, 0, 0]);
+    peer.done(2, &words(&[0]), 0, Effect::Features(0));
+    assert_eq!(peer.backend.position(0), [3, 0, 0, 0]);
+}
+
+#[test]
 fn enable_states() {
     let mut peer = Peer::fresh(offer());
     let enabled = |peer: &Peer| peer.backend.rings().iter().filter(|ring| ring.enabled).count();
