@@ -1,6 +1,6 @@
 //! A chain that was taken from a ring and checked as a whole.
 
-use core::slice;
+use core::{fmt, slice};
 
 use super::RingMemory;
 use super::error::Shape;
@@ -30,7 +30,7 @@ pub struct Element {
 /// It is a buffer of the caller, filled by [`Ring::pop`](super::Ring::pop), allocated once and
 /// used again and again; a device that works on several requests at a time has several. It has
 /// the whole chain or nothing: no prefix of a malformed one can be seen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Chain {
     elements: Box<[Element]>,
     totals: Totals,
@@ -108,6 +108,15 @@ impl Chain {
     }
 }
 
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain")
+            .field("readable", &self.readable())
+            .field("writable", &self.writable())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Fills a chain, buffer by buffer.
 pub(super) struct Collector<'c, 'g, B, L: ?Sized> {
     /// Where the next buffers go.
@@ -138,12 +147,18 @@ impl<'c, 'g, B: RingMemory, L: LogMemory + ?Sized> Collector<'c, 'g, B, L> {
         Self { room, near, bytes: 0, alike: 0, totals, guest, kind, limit }
     }
 
-    /// Takes one more buffer in, if it is like the one before: readable or writable as that, and
-    /// in the same region. Nearly all are. It is no table.
+    /// Takes one more buffer in, if it is in the region of the one before and no readable one
+    /// after a writable one. Nearly all are so. It is no table.
     #[inline(always)]
     pub(super) fn add_alike(&mut self, address: u64, len: u32, flags: u16) -> bool {
-        if flags & (flag::WRITE | flag::INDIRECT) == self.alike
-            && self.near.holds(address, len)
+        let kind = flags & (flag::WRITE | flag::INDIRECT);
+        if kind != self.alike {
+            if kind != flag::WRITE {
+                return false;
+            }
+            self.turn();
+        }
+        if self.near.holds(address, len)
             && let Some(element) = self.room.next()
         {
             *element = Element { address, len, slot: self.near.slot };
@@ -154,6 +169,15 @@ impl<'c, 'g, B: RingMemory, L: LogMemory + ?Sized> Collector<'c, 'g, B, L> {
         false
     }
 
+    /// From now on, all buffers are writable.
+    #[inline]
+    fn turn(&mut self) {
+        self.alike = flag::WRITE;
+        // The chain still looks empty: its number of buffers is set when it is complete.
+        self.totals.readable = self.len();
+        self.totals.readable_bytes = self.bytes;
+    }
+
     /// Takes one more buffer in; [`flag::WRITE`] is all that counts of its flags.
     #[inline(never)]
     pub(super) fn add(&mut self, address: u64, len: u32, flags: u16) -> Result<(), Fault> {
@@ -162,16 +186,13 @@ impl<'c, 'g, B: RingMemory, L: LogMemory + ?Sized> Collector<'c, 'g, B, L> {
             if write == 0 {
                 return Err(Shape::ReadableAfterWritable { address, len }.into()); // VQ-012, PK-013
             }
-            self.alike = write;
-            // The chain still looks empty: its number of buffers is set when it is complete.
-            self.totals.readable = self.len();
-            self.totals.readable_bytes = self.bytes;
+            self.turn();
         }
         if len == 0 {
             return Ok(()); // VQ-029
         }
         if !self.near.holds(address, len) {
-            self.near = match self.guest.find(self.kind, address, len) {
+            self.near = match self.guest.find(self.kind, address, len, self.near) {
                 Some(near) => near,
                 None => self.admit(address, len, write)?,
             };
@@ -197,6 +218,11 @@ impl<'c, 'g, B: RingMemory, L: LogMemory + ?Sized> Collector<'c, 'g, B, L> {
     #[inline]
     fn len(&self) -> usize {
         self.limit.wrapping_sub(self.room.len())
+    }
+
+    /// Takes no more buffers in: the chain is malformed.
+    pub(super) const fn close(&mut self) {
+        self.near = Near::NONE;
     }
 
     /// Guest memory.

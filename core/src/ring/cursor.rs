@@ -68,33 +68,44 @@ impl<'c, 'g, B: RingMemory, L: LogMemory + ?Sized> Cursor<'c, 'g, B, L> {
         usize::try_from(self.remaining()).map_or(wanted, |remaining| wanted.min(remaining))
     }
 
-    /// Where the next bytes are, at most `len` of them, next to each other. `len` is not 0, and
-    /// not above [`remaining`](Self::remaining).
+    /// Where the next `len` bytes are, if they are in one buffer and in the region that it was
+    /// found in, as nearly all are.
     ///
     /// The address is looked up each time: memory may have changed since the chain was taken, and
     /// a location that was kept would lead to what is not there any more (VQ-065).
     #[inline]
-    pub(super) fn piece(&self, len: u64, access: Access) -> Result<(&'g B, Location), AccessError> {
-        let Element { address, len: left, slot } = self.current;
-        let len = u32::try_from(len).map_or(left, |len| len.min(left));
-        let slot = slot as usize;
-        if self.kind == AddressKind::Guest
-            && let Some(offset) = self.guest.within(slot, address, len)
-            && let Some(backing) = self.guest.backing(slot)
-        {
-            return Ok((backing, Location { slot, offset, len: len.into() }));
-        }
-        self.search(address, len, access)
+    pub(super) fn near(&self, len: usize) -> Option<(&'g B, Location)> {
+        let left = self.remaining().min(self.current.len.into());
+        let len = u32::try_from(len).ok().filter(|len| u64::from(*len) <= left)?;
+        self.hinted(len)
     }
 
-    #[cold]
-    fn search(
+    /// Where the first `len` bytes of the current buffer are, if its slot is still right.
+    #[inline]
+    fn hinted(&self, len: u32) -> Option<(&'g B, Location)> {
+        let Element { address, slot, .. } = self.current;
+        if self.kind != AddressKind::Guest {
+            return None;
+        }
+        let slot = slot as usize;
+        let offset = self.guest.within(slot, address, len)?;
+        Some((self.guest.backing(slot)?, Location { slot, offset, len: len.into() }))
+    }
+
+    /// Where the next bytes are, at most `len` of them, next to each other. `len` is not 0, and
+    /// not above [`remaining`](Self::remaining).
+    #[inline]
+    pub(super) fn piece(
         &self,
-        address: u64,
-        len: u32,
+        len: usize,
         access: Access,
     ) -> Result<(&'g B, Location), AccessError> {
-        self.guest.reach(self.kind, address, len.into(), access)
+        let Element { address, len: left, .. } = self.current;
+        let len = u32::try_from(len).map_or(left, |len| len.min(left));
+        match self.hinted(len) {
+            Some(piece) => Ok(piece),
+            None => self.guest.reach(self.kind, address, len.into(), access),
+        }
     }
 
     /// The error for a piece that what backs its region does not have.
@@ -102,15 +113,14 @@ impl<'c, 'g, B: RingMemory, L: LogMemory + ?Sized> Cursor<'c, 'g, B, L> {
         AccessError::Outside { address: self.current.address }
     }
 
-    /// Goes on by `len` bytes, which [`piece`](Self::piece) gave.
+    /// Goes on by `len` bytes, all of them of the buffer at the place.
     #[inline]
     pub(super) fn advance(&mut self, len: u64) {
         self.at = self.at.wrapping_add(len);
         // A buffer ends below 2^64, and `len` is not above what is left of it.
         self.current.address = self.current.address.wrapping_add(len);
-        let left = u64::from(self.current.len).saturating_sub(len);
-        match u32::try_from(left) {
-            Ok(left) if left > 0 => self.current.len = left,
+        match u64::from(self.current.len).checked_sub(len).map(u32::try_from) {
+            Some(Ok(left)) if left > 0 => self.current.len = left,
             _ => self.current = self.rest.next().copied().unwrap_or_default(),
         }
     }

@@ -7,7 +7,7 @@ use super::RingMemory;
 use super::error::{AccessError, Shape};
 use crate::memory::{
     Access, AddressKind, DirtyLog, Iotlb, Location, LogMemory, MemoryTable, Miss, ResolveError,
-    reach, resolve,
+    Slot, reach, resolve,
 };
 
 /// A dirty log and the memory that it is in.
@@ -117,17 +117,28 @@ impl<'g, B: RingMemory, L: LogMemory + ?Sized> Guest<'g, B, L> {
     }
 
     /// The region that holds a range of guest addresses, which is not empty, as a whole. The range
-    /// ends below 2^64, because the region does.
+    /// ends below 2^64, because the region does. The regions after `near` are looked at first.
     #[inline]
-    pub(super) fn find(&self, kind: AddressKind, address: u64, len: u32) -> Option<Near> {
+    pub(super) fn find(
+        &self,
+        kind: AddressKind,
+        address: u64,
+        len: u32,
+        near: Near,
+    ) -> Option<Near> {
         if kind != AddressKind::Guest {
             return None;
         }
-        (0..).zip(self.table.slots()).find_map(|(slot, held)| {
+        let slots = self.table.slots();
+        let middle = slots.len().min(usize::try_from(near.slot).map_or(0, |slot| slot + 1));
+        let (before, after) = slots.split_at_checked(middle)?;
+        let held = |(slot, held): (u32, &Slot<B>)| {
             let (start, size) = (held.region.guest_address, held.region.size);
             let near = Near { slot, start, size };
             near.holds(address, len).then_some(near)
-        })
+        };
+        let from = near.slot.saturating_add(1);
+        (from..).zip(after).find_map(held).or_else(|| (0..).zip(before).find_map(held))
     }
 
     /// Judges a range that is not empty and that no region holds as a whole: it goes over a

@@ -50,12 +50,24 @@ impl<B: RingMemory, L: LogMemory + ?Sized> Reader<'_, '_, B, L> {
     /// # Errors
     /// Memory has changed since the chain was taken. The bytes before the first one that is not
     /// there any more have been read, and count as read.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, AccessError> {
+        if let Some((backing, piece)) = self.cursor.near(bytes.len())
+            && backing.read(piece.offset, bytes).is_some()
+        {
+            self.cursor.advance(piece.len);
+            return Ok(bytes.len());
+        }
+        self.read_pieces(bytes)
+    }
+
+    /// As [`read`](Self::read), over the borders of buffers and regions.
+    #[inline(never)]
+    fn read_pieces(&mut self, bytes: &mut [u8]) -> Result<usize, AccessError> {
         let len = self.cursor.limit(bytes.len());
         let mut rest = bytes.get_mut(..len).unwrap_or_default();
         while !rest.is_empty() {
-            let (backing, piece) = self.cursor.piece(rest.len() as u64, Access::Read)?;
+            let (backing, piece) = self.cursor.piece(rest.len(), Access::Read)?;
             let now = usize::try_from(piece.len).ok();
             let Some((now, later)) = now.and_then(|now| rest.split_at_mut_checked(now)) else {
                 return Err(self.cursor.missing());

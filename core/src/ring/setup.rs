@@ -80,7 +80,7 @@ pub struct Setup {
 impl Setup {
     /// Log address of the device area, when writes to it are logged (VU-148).
     #[must_use]
-    pub(super) fn log_address(&self) -> Option<u64> {
+    pub fn log_address(&self) -> Option<u64> {
         (self.addresses.flags & VringAddr::LOG != 0).then_some(self.addresses.log)
     }
 

@@ -32,8 +32,11 @@ impl<'g, B: RingMemory> Table<'g, B> {
         if entries > limits.table {
             return Err(Shape::IndirectTooLong { entries, limit: limits.table }.into());
         }
-        let near =
-            if near.holds(address, len) { Some(near) } else { guest.find(kind, address, len) };
+        let near = if near.holds(address, len) {
+            Some(near)
+        } else {
+            guest.find(kind, address, len, near)
+        };
         let whole = match near {
             Some(near) => guest.spot(near, address),
             None => {

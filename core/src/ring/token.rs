@@ -7,7 +7,8 @@ use crate::memory::Miss;
 use crate::rule::Rule;
 
 /// A buffer that was taken and is not given back: its right to one element in the used ring
-/// (VQ-040). It cannot be copied; who drops it leaks a slot of the ring.
+/// (VQ-040). It cannot be copied; who drops it leaks a slot of the ring. It goes back to the queue
+/// that it came from: queues do not know each other's tokens.
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[must_use = "the buffer has to be given back"]
 pub struct Token {

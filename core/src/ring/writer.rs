@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::error::AccessError;
 use super::guest::Guest;
 use super::{Chain, RingMemory};
-use crate::memory::{Access, LogMemory};
+use crate::memory::{Access, Location, LogMemory};
 
 /// Writes the writable bytes of a chain in order, wherever the borders of buffers and regions
 /// are, and counts them.
@@ -56,23 +56,41 @@ impl<B: RingMemory, L: LogMemory + ?Sized> Writer<'_, '_, B, L> {
     /// # Errors
     /// Memory has changed since the chain was taken. The bytes before the first one that is not
     /// there any more have been written, and count as written.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, AccessError> {
+        if let Some((backing, piece)) = self.cursor.near(bytes.len())
+            && backing.write(piece.offset, bytes).is_some()
+        {
+            self.wrote(&piece);
+            return Ok(bytes.len());
+        }
+        self.write_pieces(bytes)
+    }
+
+    /// As [`write`](Self::write), over the borders of buffers and regions.
+    #[inline(never)]
+    fn write_pieces(&mut self, bytes: &[u8]) -> Result<usize, AccessError> {
         let len = self.cursor.limit(bytes.len());
         let mut rest = bytes.get(..len).unwrap_or_default();
         while !rest.is_empty() {
-            let (backing, piece) = self.cursor.piece(rest.len() as u64, Access::Write)?;
+            let (backing, piece) = self.cursor.piece(rest.len(), Access::Write)?;
             let now = usize::try_from(piece.len).ok();
             let Some((now, later)) = now.and_then(|now| rest.split_at_checked(now)) else {
                 return Err(self.cursor.missing());
             };
             backing.write(piece.offset, now).ok_or(self.cursor.missing())?;
-            // After the write, so that who finds the bit finds the bytes.
-            self.cursor.guest().mark(&piece);
-            self.cursor.advance(piece.len);
+            self.wrote(&piece);
             rest = later;
         }
         Ok(len)
+    }
+
+    /// Goes on after bytes that were written. Their pages are logged after the write, so that who
+    /// finds the bit finds the bytes.
+    #[inline]
+    fn wrote(&mut self, piece: &Location) {
+        self.cursor.guest().mark(piece);
+        self.cursor.advance(piece.len);
     }
 
     /// A writer of the next `len` bytes, and one of those after them, to be written in any order.

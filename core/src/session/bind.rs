@@ -5,10 +5,8 @@ use core::fmt;
 use super::{Refusal, Ring, Service, Session};
 use crate::memory::ring::{Placement, RingParts, place};
 use crate::memory::{AddressKind, PlaceError, RingSize, RingSizeError};
-use crate::ring::Position;
+use crate::ring::{Features, Layout, Limits, Position, Setup};
 use crate::rule::Rule;
-use crate::vhost_user::features::virtio;
-use crate::vhost_user::payload::VringAddr;
 
 /// A started ring whose parts all lie in memory that may be touched now.
 ///
@@ -16,18 +14,14 @@ use crate::vhost_user::payload::VringAddr;
 /// a stop may take the memory away.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
-    /// Entries.
-    pub size: RingSize,
-    /// The ring is packed.
-    pub packed: bool,
-    /// Notifications are suppressed by index.
-    pub event_idx: bool,
+    /// How the ring is laid out.
+    pub layout: Layout,
+    /// What a queue is activated with: see [`crate::ring`].
+    pub setup: Setup,
     /// Where its parts are.
     pub placement: Placement,
     /// Where processing begins.
     pub position: Position,
-    /// Log address of the used ring, if writes to it are logged (VU-148).
-    pub log: Option<u64>,
     /// What to do with it.
     pub service: Service,
 }
@@ -134,8 +128,8 @@ impl<F, M> Session<F, M> {
             return Err(BindError::NoSize { index });
         }
         let addr = ring.addr.as_ref().ok_or(BindError::NoAddresses { index })?;
-        let packed = self.is_packed();
-        let event_idx = self.negotiated.has_virtio(virtio::EVENT_IDX);
+        let layout = if self.is_packed() { Layout::Packed } else { Layout::Split };
+        let packed = layout == Layout::Packed;
         let size = RingSize::check(ring.size.into(), packed, self.offer.max_queue_size)
             .map_err(BindError::Size)?;
         let position = self.position_of(ring);
@@ -144,11 +138,19 @@ impl<F, M> Session<F, M> {
         {
             return Err(BindError::Base { base: ring.base, size: size.get() });
         }
-        let parts = RingParts::new(size, packed, event_idx);
-        let kind = self.ring_addresses();
-        let iotlb = (kind == AddressKind::Iova).then_some(&self.iotlb);
-        let placement = place(&self.memory, iotlb, kind, addr, &parts).map_err(BindError::Place)?;
-        let log = (addr.flags & VringAddr::LOG != 0).then_some(addr.log);
-        Ok(Binding { size, packed, event_idx, placement, position, log, service })
+        let virtio = self.negotiated.virtio.unwrap_or(0);
+        let setup = Setup {
+            size,
+            addresses: *addr,
+            ring_kind: self.ring_addresses(),
+            buffer_kind: AddressKind::of_buffers(virtio),
+            features: Features::of(virtio),
+            limits: Limits::of(size),
+        };
+        let parts = RingParts::new(size, packed, setup.features.event_idx);
+        let iotlb = (setup.ring_kind == AddressKind::Iova).then_some(&self.iotlb);
+        let placement =
+            place(&self.memory, iotlb, setup.ring_kind, addr, &parts).map_err(BindError::Place)?;
+        Ok(Binding { layout, setup, placement, position, service })
     }
 }

@@ -125,7 +125,8 @@ impl PackedQueue {
     }
 
     /// Begins a wake-up: looks whether memory has changed, and if it has, where the parts of the
-    /// ring are now (VQ-005, VQ-065).
+    /// ring are now (VQ-005, VQ-065). That is told by the numbers that the table and the IOTLB
+    /// change with every change, so the guest has to be made of the same two each time.
     ///
     /// # Errors
     /// The queue is stopped or broken, or a part of it is not in memory now.
@@ -246,13 +247,25 @@ impl<'r, B: RingMemory, L: LogMemory + ?Sized> PackedRing<'r, B, L> {
     /// Fuses the ring when a step of it says that it is broken (VQ-068).
     #[inline]
     fn fuse<T>(&mut self, step: Result<T, Broken>) -> Result<T, Broken> {
-        step.inspect_err(|broken| self.life.broken = Some(*broken))
+        match step {
+            Ok(value) => Ok(value),
+            Err(broken) => Err(self.break_down(broken)),
+        }
+    }
+
+    #[cold]
+    fn break_down(&mut self, broken: Broken) -> Broken {
+        self.life.broken = Some(broken);
+        broken
     }
 
     /// Fails when the ring is broken.
     #[inline]
     fn check(&self) -> Result<(), Broken> {
-        self.life.broken.map_or(Ok(()), Err)
+        match self.life.broken {
+            None => Ok(()),
+            Some(broken) => Err(broken),
+        }
     }
 
     /// Logs a write to the descriptor ring, which has no log address of its own: by the guest

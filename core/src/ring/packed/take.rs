@@ -30,7 +30,15 @@ struct List {
 impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
     #[inline]
     pub(super) fn take(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
-        chain.clear();
+        let taken = self.take_next(chain);
+        if !matches!(taken, Ok(Some(_))) {
+            chain.clear();
+        }
+        taken
+    }
+
+    #[inline]
+    fn take_next(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
         self.check()?;
         if self.budget == 0 {
             return Err(PopError::Yield); // VQ-035
@@ -39,14 +47,8 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
         let Some(first) = self.fuse(first)? else { return Ok(None) };
         let list = match self.walk(first, chain) {
             Ok(list) => list,
-            Err(Walk::Miss(miss)) => {
-                chain.clear();
-                return Err(PopError::Miss(miss));
-            }
-            Err(Walk::Broken(broken)) => {
-                chain.clear();
-                return self.fuse(Err(broken)).map_err(PopError::Broken);
-            }
+            Err(Walk::Miss(miss)) => return Err(PopError::Miss(miss)),
+            Err(Walk::Broken(broken)) => return Err(self.break_down(broken).into()),
         };
         let life = &mut *self.life;
         let size = life.setup.size.get();
@@ -62,7 +64,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
     /// before anything new is.
     ///
     /// # Errors
-    /// As [`pop`](crate::ring::Ring::pop). More slots than can be in flight break the ring.
+    /// As [`pop`](crate::ring::Ring::pop). No slots, or more than can be in flight, break the ring.
     pub fn retake(
         &mut self,
         descriptors: impl IntoIterator<Item = inflight::Descriptor>,
@@ -82,7 +84,11 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
         })?;
         self.life.near = near;
         self.life.lost = self.life.lost.wrapping_sub(list.slots);
-        self.token(list, chain)
+        let token = self.token(list, chain);
+        if token.is_err() {
+            chain.clear();
+        }
+        token
     }
 
     /// Collects a buffer whose descriptors are known.
@@ -103,6 +109,9 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
             let slot = Descriptor { address, len, third: id, fourth: flags };
             add(setup, &mut collector, slot, &mut list).map_err(Walk::Miss)?;
         }
+        if list.slots == 0 {
+            return Err(Broken::TooManySlotsInFlight { size: setup.size.get() }.into());
+        }
         complete(&mut collector, &mut list).map_err(Walk::Miss)?;
         Ok((list, collector.near()))
     }
@@ -112,8 +121,8 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
     pub(super) fn is_available(&mut self) -> Result<bool, Broken> {
         let next = self.life.next_avail;
         let at = DESCRIPTOR * u64::from(next.slot) + FLAGS;
-        // Acquire, for what is read after a yes; see `load_first`.
-        let flags = self.descriptors.load_u16(&self.guest, at, Ordering::Acquire);
+        // Relaxed: nothing else of the slot is used. Who takes it loads it again.
+        let flags = self.descriptors.load_u16(&self.guest, at, Ordering::Relaxed);
         Ok(next.is_available(self.fuse(flags)?))
     }
 
@@ -158,15 +167,17 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
 
     /// Gives a list that was taken a token.
     #[inline]
-    fn token(&mut self, list: List, chain: &mut Chain) -> Result<Token, PopError> {
+    fn token(&mut self, list: List, chain: &Chain) -> Result<Token, PopError> {
         let List { id, slots, fault } = list;
-        let writable = u32::try_from(chain.writable_bytes()).unwrap_or(u32::MAX);
+        let writable = match fault {
+            None => u32::try_from(chain.writable_bytes()).unwrap_or(u32::MAX),
+            Some(_) => 0,
+        };
         let token = Token { id, slots, sequence: self.life.taken, epoch: self.epoch, writable };
         self.life.taken = self.life.taken.wrapping_add(1);
         match fault {
             None => Ok(token),
             Some(shape) => {
-                chain.clear();
                 let error = Malformed { layout: Layout::Packed, shape };
                 Err(PopError::Malformed { token, error })
             }
@@ -182,35 +193,42 @@ fn follow<B: RingMemory, L: LogMemory + ?Sized>(
     first: Descriptor,
     descriptor: impl Fn(u16) -> Result<Descriptor, Broken>,
 ) -> Result<List, Walk> {
-    let Life { setup, next_avail, out, .. } = life;
+    let setup = &life.setup;
     let size = setup.size.get();
-    let mut list = List { id: first.third, slots: 1, fault: None };
-    let mut cursor = *next_avail;
-    let mut slot = first;
+    // No list takes more slots than are free (PK-012, PK-029).
+    let free = size.wrapping_sub(life.out);
+    let mut list = List { id: 0, slots: 1, fault: None };
+    let mut cursor = life.next_avail;
+    let Descriptor { mut address, mut len, third: mut id, fourth: mut flags } = first;
     loop {
-        let Descriptor { address, len, third: id, fourth: flags } = slot;
-        if list.fault.is_some() || !collector.add_alike(address, len, flags) {
+        if !collector.add_alike(address, len, flags) {
+            let slot = Descriptor { address, len, third: id, fourth: flags };
             add(setup, collector, slot, &mut list).map_err(Walk::Miss)?;
         }
-        list.id = id;
         if flags & flag::NEXT == 0 {
-            break;
+            list.id = id;
+            return Ok(list);
         }
-        if list.slots == size {
-            return Err(Broken::ListTooLong { size }.into()); // PK-012
-        }
-        if out.wrapping_add(list.slots) == size {
-            return Err(Broken::TooManySlotsInFlight { size }.into()); // PK-029
+        if list.slots == free {
+            return Err(too_long(list.slots, size).into());
         }
         cursor = cursor.after(1, size);
-        slot = descriptor(cursor.slot)?;
-        let flags = slot.fourth;
-        if setup.limits.is_strict && !cursor.is_available(flags) {
+        Descriptor { address, len, third: id, fourth: flags } = descriptor(cursor.slot)?;
+        if !cursor.is_available(flags) && setup.limits.is_strict {
             return Err(Broken::SlotUnavailable { slot: cursor.slot, flags }.into()); // PK-015
         }
         list.slots = list.slots.wrapping_add(1);
     }
-    Ok(list)
+}
+
+/// A list goes on where no slot is free.
+#[cold]
+const fn too_long(slots: u16, size: u16) -> Broken {
+    if slots == size {
+        Broken::ListTooLong { size } // PK-012
+    } else {
+        Broken::TooManySlotsInFlight { size } // PK-029
+    }
 }
 
 /// Takes in what one slot of a list says. After something wrong, nothing is looked at.
@@ -235,6 +253,7 @@ fn add<B: RingMemory, L: LogMemory + ?Sized>(
         Ok(()) => Ok(()),
         Err(Fault::Shape(shape)) => {
             list.fault = Some(shape);
+            collector.close();
             Ok(())
         }
         Err(Fault::Miss(miss)) => Err(miss),

@@ -3,7 +3,6 @@
 use core::sync::atomic::Ordering;
 
 use super::SplitRing;
-use super::take::bit;
 use crate::memory::LogMemory;
 use crate::ring::layout::split::{FLAGS, INDEX, QUIET, available, used};
 use crate::ring::{
@@ -103,7 +102,8 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
         let buffers = self.life.skipped.wrapping_add(1);
         self.life.next_used = self.life.next_used.wrapping_add(buffers);
         self.life.skipped = 0;
-        self.release(token);
+        self.life.due = self.life.due.wrapping_add(1);
+        self.release(token.id);
         Ok(())
     }
 
@@ -119,7 +119,8 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
             return Err(PutReason::NotReadOnly { writable: token.writable }); // VQ-059
         }
         self.life.skipped = self.life.skipped.wrapping_add(1);
-        self.release(token);
+        self.life.due = self.life.due.wrapping_add(1);
+        self.release(token.id);
         Ok(())
     }
 
@@ -137,16 +138,6 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
             return Err(PutReason::OutOfOrder);
         }
         Ok(())
-    }
-
-    /// The head of a buffer may become available again.
-    #[inline]
-    fn release(&mut self, token: &Token) {
-        self.life.due = self.life.due.wrapping_add(1);
-        let (word, bit) = bit(token.id);
-        if let Some(heads) = self.in_flight.get_mut(word) {
-            *heads &= !bit;
-        }
     }
 
     /// Whether the driver wants a call after an update from `old` to `new` (VQ-043 to VQ-046).

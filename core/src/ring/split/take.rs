@@ -14,26 +14,30 @@ use crate::ring::{Broken, Chain, Layout, Malformed, PopError, RingMemory, Setup,
 impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
     #[inline]
     pub(super) fn take(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
-        chain.clear();
-        self.check()?;
-        if self.budget == 0 {
-            return Err(PopError::Yield); // VQ-035
-        }
-        let next = self.life.next_avail;
-        if self.seen == next {
-            self.seen = self.load_index()?;
-            if self.seen == next {
+        let head = match self.next_head() {
+            Ok(Some(head)) => head,
+            Ok(None) => {
+                chain.clear();
                 return Ok(None);
             }
-        }
-        let head = self.next_head(next);
-        let head = self.fuse(head)?;
+            Err(error) => return Err(self.give_up(error, chain)),
+        };
         let token = self.walk_from(head, chain);
         if !matches!(token, Err(PopError::Miss(_) | PopError::Broken(_))) {
-            self.life.next_avail = next.wrapping_add(1);
+            self.life.next_avail = self.life.next_avail.wrapping_add(1);
             self.budget = self.budget.wrapping_sub(1);
         }
         token.map(Some)
+    }
+
+    /// Nothing was taken, and the ring may be broken.
+    #[cold]
+    fn give_up(&mut self, error: PopError, chain: &mut Chain) -> PopError {
+        chain.clear();
+        if let PopError::Broken(broken) = error {
+            self.life.broken = Some(broken);
+        }
+        error
     }
 
     /// Takes a head again that an earlier life of the queue has taken and not given back. The
@@ -48,7 +52,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
         let size = self.life.setup.size.get();
         let step = match self.life.lost {
             0 => Err(Broken::TooManyInFlight { size }),
-            _ => self.judge_head(head),
+            _ => self.claim(head),
         };
         self.fuse(step)?;
         let token = self.walk_from(head, chain);
@@ -76,66 +80,92 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
         self.fuse(step)
     }
 
-    /// Loads the head at an available index, once. The entry was complete before the index moved.
+    /// Loads the head of the next chain, once, and claims it. The entry was complete before the
+    /// index moved.
     #[inline]
-    fn next_head(&self, next: u16) -> Result<u16, Broken> {
-        let size = self.life.setup.size.get();
+    fn next_head(&mut self) -> Result<Option<u16>, PopError> {
+        if let Some(broken) = self.life.broken {
+            return Err(PopError::Broken(broken));
+        }
+        if self.budget == 0 {
+            return Err(PopError::Yield); // VQ-035
+        }
+        let (next, size) = (self.life.next_avail, self.life.setup.size.get());
+        if self.seen == next {
+            self.seen = self.load_index()?;
+            if self.seen == next {
+                return Ok(None);
+            }
+        }
         if next.wrapping_sub(self.life.published) == size {
-            return Err(Broken::TooManyInFlight { size }); // VQ-033
+            return Err(Broken::TooManyInFlight { size }.into()); // VQ-033
         }
         let at = available(self.slot(next));
         let head = self.available.load_u16(&self.guest, at, Ordering::Relaxed)?;
-        self.judge_head(head)?;
-        Ok(head)
+        self.claim(head)?;
+        Ok(Some(head))
     }
 
-    /// A head is a descriptor of the ring (VQ-023) and not in flight (VQ-034).
+    /// Judges a head, and notes that it is in flight: it is a descriptor of the ring (VQ-023) and
+    /// was not in flight (VQ-034).
     #[inline]
-    fn judge_head(&self, head: u16) -> Result<(), Broken> {
+    fn claim(&mut self, head: u16) -> Result<(), Broken> {
         let size = self.life.setup.size.get();
         if head >= size {
             return Err(Broken::Head { head, size });
         }
         let (word, bit) = bit(head);
-        match self.in_flight.get(word) {
-            Some(heads) if heads & bit == 0 => Ok(()),
+        match self.in_flight.get_mut(word) {
+            Some(heads) if *heads & bit == 0 => {
+                *heads |= bit;
+                Ok(())
+            }
             _ => Err(Broken::HeadInFlight { head }),
         }
     }
 
-    /// Walks a chain and gives it a token.
+    /// Walks a chain whose head was claimed, and gives it a token.
     #[inline]
     fn walk_from(&mut self, head: u16, chain: &mut Chain) -> Result<Token, PopError> {
-        let walked = self.walk(head, chain);
-        let token = |writable: u64| Token {
-            id: head,
-            slots: 1,
-            sequence: self.life.taken,
-            epoch: self.epoch,
-            writable: u32::try_from(writable).unwrap_or(u32::MAX),
-        };
-        let taken = match walked {
-            Ok(()) => Ok(token(chain.writable_bytes())),
-            Err(Walk::Fault(Fault::Shape(shape))) => {
-                chain.clear();
+        match self.walk(head, chain) {
+            Ok(()) => Ok(self.token(head, chain.writable_bytes())),
+            Err(walk) => Err(self.refuse(walk, head, chain)),
+        }
+    }
+
+    /// A token for the next chain.
+    #[inline]
+    fn token(&mut self, head: u16, writable: u64) -> Token {
+        let sequence = self.life.taken;
+        self.life.taken = sequence.wrapping_add(1);
+        let writable = u32::try_from(writable).unwrap_or(u32::MAX);
+        Token { id: head, slots: 1, sequence, epoch: self.epoch, writable }
+    }
+
+    /// A chain cannot be used.
+    #[cold]
+    fn refuse(&mut self, walk: Walk, head: u16, chain: &mut Chain) -> PopError {
+        chain.clear();
+        match walk {
+            Walk::Fault(Fault::Shape(shape)) => {
                 let error = Malformed { layout: Layout::Split, shape };
-                Err(PopError::Malformed { token: token(0), error })
+                PopError::Malformed { token: self.token(head, 0), error }
             }
-            Err(Walk::Fault(Fault::Miss(miss))) => {
-                chain.clear();
-                return Err(PopError::Miss(miss));
+            Walk::Fault(Fault::Miss(miss)) => {
+                self.release(head);
+                PopError::Miss(miss)
             }
-            Err(Walk::Broken(broken)) => {
-                chain.clear();
-                return self.fuse(Err(broken)).map_err(PopError::Broken);
-            }
-        };
-        self.life.taken = self.life.taken.wrapping_add(1);
+            Walk::Broken(broken) => self.break_down(broken).into(),
+        }
+    }
+
+    /// A head may become available again.
+    #[inline]
+    pub(super) fn release(&mut self, head: u16) {
         let (word, bit) = bit(head);
         if let Some(heads) = self.in_flight.get_mut(word) {
-            *heads |= bit;
+            *heads &= !bit;
         }
-        taken
     }
 
     /// Follows a chain through the descriptor table. Each descriptor is loaded once, and no more
@@ -153,7 +183,8 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
                 follow(&life.setup, collector, head, |index| descriptors.descriptor(guest, index))
             }
         }?;
-        Ok(())
+        life.near = collector.near();
+        Ok(collector.finish()?)
     }
 }
 
@@ -188,7 +219,7 @@ fn follow<B: RingMemory, L: LogMemory + ?Sized>(
 
 /// Follows a chain through an indirect table, which is the end of it (VQ-019). The table's own
 /// WRITE flag says nothing (VQ-018).
-#[inline(never)]
+#[inline]
 fn walk_table<B: RingMemory, L: LogMemory + ?Sized>(
     setup: &Setup,
     collector: &mut Collector<'_, '_, B, L>,
@@ -267,6 +298,6 @@ impl From<Broken> for Walk {
 
 /// The word and the bit of a head.
 #[inline]
-pub(super) fn bit(head: u16) -> (usize, u64) {
+fn bit(head: u16) -> (usize, u64) {
     (usize::from(head / 64), 1 << (head % 64))
 }
