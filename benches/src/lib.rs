@@ -6,18 +6,24 @@
 //!
 //! # What is counted
 //!
-//! One operation is one turn of a loop in [`codec`], [`stream`] or [`session`]. It reads its input
-//! through [`black_box`](std::hint::black_box) and gives its result to it, so that nothing is
-//! computed ahead of the loop or dropped as unused. Kind and layout of a message are behind a box too, but
-//! before the loop, as a receiver knows them from the last negotiation on.
+//! One operation is one turn of a loop in [`codec`], [`stream`] or [`session`], or one batch of
+//! [`ring`]. It reads its input through [`black_box`](std::hint::black_box) and gives its result
+//! to it, so that nothing is computed ahead of the loop or dropped as unused. Kind and layout of
+//! a message are behind a box too, but before the loop, as a receiver knows them from the last
+//! negotiation on.
 //!
 //! So a count includes, besides the work of the core: the loads of the arguments, the call if
 //! there is one, storing the whole message to memory, and the loop with its boxes (15
 //! instructions when a decode is a call, 9 when it is inlined). Preparing the input is not
 //! included: `icount` subtracts two runs of different length.
+//!
+//! Counts of `ring-` operations are for one descriptor, those of tables included. `walk` and `read` take the chains of a batch
+//! and start the queue once; `serve` gives each back and publishes once, `publish-each` publishes
+//! each, and both include the driver's part.
 
 pub mod codec;
 pub mod floor;
+pub mod ring;
 pub mod samples;
 pub mod session;
 pub mod stream;
@@ -25,6 +31,7 @@ pub mod stream;
 use std::time::{Duration, Instant};
 
 use codec::Reads;
+use ring::{Device, Plan, Transfer};
 use samples::Sample;
 use session::{Request, Served};
 use stream::{Cut, Stream};
@@ -43,6 +50,9 @@ enum Work {
     Encode(fn() -> Sample),
     Frame(Cut),
     Serve(fn() -> Request),
+    Batch(Plan, fn(&mut Device)),
+    Read(Plan),
+    Write(Plan),
 }
 
 /// An operation with its input.
@@ -55,6 +65,8 @@ enum Input {
     Encode(Sample),
     Frame(Stream, Cut),
     Serve(Box<Served>),
+    Batch(Box<Device>, fn(&mut Device)),
+    Transfer(Box<Transfer>),
 }
 
 /// All operations.
@@ -83,6 +95,30 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::serve("session-set_vring_call", session::set_vring_call),
     Operation::serve("session-set_mem_table-8-regions", session::mem_table_8),
     Operation::serve("session-get_config-60-bytes", session::get_config),
+    Operation::walk("ring-split-walk-direct-1", Plan::split(1)),
+    Operation::walk("ring-split-walk-direct-16", Plan::split(16)),
+    Operation::walk("ring-split-walk-direct-16-8-regions", Plan::split(16).regions(8)),
+    Operation::walk("ring-split-walk-direct-256", Plan::split(256)),
+    Operation::walk("ring-split-walk-indirect-16", Plan::split(16).indirect()),
+    Operation::walk("ring-split-walk-indirect-256", Plan::split(256).indirect()),
+    Operation::walk("ring-split-read-64-direct-1", Plan::split(1).payload(64)),
+    Operation::walk("ring-split-read-1500-direct-16", Plan::split(16).payload(1500)),
+    Operation::serve_ring("ring-split-serve-1", Plan::split(1)),
+    Operation::each("ring-split-publish-each", Plan::split(1)),
+    Operation::walk("ring-packed-walk-direct-1", Plan::packed(1)),
+    Operation::walk("ring-packed-walk-direct-16", Plan::packed(16)),
+    Operation::walk("ring-packed-walk-direct-16-8-regions", Plan::packed(16).regions(8)),
+    Operation::walk("ring-packed-walk-direct-256", Plan::packed(256)),
+    Operation::walk("ring-packed-walk-indirect-16", Plan::packed(16).indirect()),
+    Operation::walk("ring-packed-walk-indirect-256", Plan::packed(256).indirect()),
+    Operation::walk("ring-packed-read-64-direct-1", Plan::packed(1).payload(64)),
+    Operation::walk("ring-packed-read-1500-direct-16", Plan::packed(16).payload(1500)),
+    Operation::serve_ring("ring-packed-serve-1", Plan::packed(1)),
+    Operation::each("ring-packed-publish-each", Plan::packed(1)),
+    Operation::read("ring-reader-64-bytes-1-buffer", Plan::split(1).payload(64)),
+    Operation::read("ring-reader-64-bytes-4-buffers", Plan::split(4).payload(64)),
+    Operation::read("ring-reader-1500-bytes-1-buffer", Plan::split(1).payload(1500)),
+    Operation::write("ring-writer-64-bytes-1-buffer", Plan::split(2).payload(64)),
 ];
 
 impl Operation {
@@ -100,6 +136,39 @@ impl Operation {
 
     const fn serve(name: &'static str, request: fn() -> Request) -> Self {
         Self { name, work: Work::Serve(request) }
+    }
+
+    /// Takes the chains of a batch.
+    const fn walk(name: &'static str, plan: Plan) -> Self {
+        Self { name, work: Work::Batch(plan, Device::take) }
+    }
+
+    /// Takes each chain of a batch and gives it back; publishes once.
+    const fn serve_ring(name: &'static str, plan: Plan) -> Self {
+        Self {
+            name,
+            work: Work::Batch(plan, |device| {
+                device.serve();
+            }),
+        }
+    }
+
+    /// As [`serve_ring`](Self::serve_ring), but publishes each chain.
+    const fn each(name: &'static str, plan: Plan) -> Self {
+        Self {
+            name,
+            work: Work::Batch(plan, |device| {
+                device.each();
+            }),
+        }
+    }
+
+    const fn read(name: &'static str, plan: Plan) -> Self {
+        Self { name, work: Work::Read(plan) }
+    }
+
+    const fn write(name: &'static str, plan: Plan) -> Self {
+        Self { name, work: Work::Write(plan) }
     }
 
     /// The operation of this name.
@@ -140,6 +209,9 @@ impl Operation {
                 served.check(self.name);
                 Input::Serve(Box::new(served))
             }
+            Work::Batch(plan, run) => Input::Batch(Box::new(Device::new(plan)), run),
+            Work::Read(plan) => Input::Transfer(Box::new(Transfer::read(plan))),
+            Work::Write(plan) => Input::Transfer(Box::new(Transfer::write(plan))),
         };
         Prepared(input)
     }
@@ -153,25 +225,29 @@ impl Prepared {
             Input::Encode(sample) => codec::encode(sample, times),
             Input::Frame(stream, cut) => stream::run(stream, *cut, times),
             Input::Serve(served) => served.run(times),
+            Input::Batch(device, run) => (0..times).for_each(|_| run(device)),
+            Input::Transfer(transfer) => transfer.run(times),
         }
     }
 
-    /// The messages that one run handles; counts are quoted per message.
+    /// The messages, or descriptors, that one run handles; counts are quoted for one of them.
     #[must_use]
     pub fn messages(&self) -> u64 {
         match &self.0 {
-            Input::Decode(..) | Input::Encode(_) | Input::Serve(_) => 1,
+            Input::Decode(..) | Input::Encode(_) | Input::Serve(_) | Input::Transfer(_) => 1,
+            Input::Batch(device, _) => device.descriptors(),
             Input::Frame(stream, _) => stream.messages(),
         }
     }
 
-    /// The bytes that one run handles.
+    /// The bytes of the messages that one run handles.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match &self.0 {
             Input::Decode(sample, _) | Input::Encode(sample) => &sample.bytes,
             Input::Frame(stream, _) => stream.bytes(),
             Input::Serve(served) => served.bytes(),
+            Input::Batch(..) | Input::Transfer(_) => &[],
         }
     }
 }

@@ -11,11 +11,14 @@
 #![forbid(unsafe_code)]
 
 pub mod broken;
+mod budget;
 pub mod codec;
 pub mod context;
 pub mod corpus;
 pub mod dictionary;
 pub mod draw;
+pub mod driver;
+pub mod equivalence;
 pub mod evidence;
 pub mod fields;
 pub mod framing;
@@ -24,13 +27,15 @@ pub mod ledger;
 pub mod memory;
 pub mod mutate;
 pub mod oracle;
-#[cfg(feature = "peer-vhost")]
+#[cfg(any(feature = "peer-vhost", feature = "peer-virtio-queue"))]
 pub mod peer;
 pub mod ram;
 pub mod report;
+pub mod ring;
 pub mod run;
 pub mod script;
 pub mod seeds;
 pub mod session;
+pub mod soak;
 pub mod socket;
 pub mod target;

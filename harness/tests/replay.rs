@@ -1,9 +1,12 @@
 //! Every committed input, through its target and against its manifest: on stable, with overflow
 //! checks, without libFuzzer.
 
+use vhost_fuzz_core::ring::{PackedQueue, SplitQueue};
 use vhost_fuzz_core::vhost_user::{Framer, Message};
 use vhost_fuzz_harness::corpus::seeds;
 use vhost_fuzz_harness::ledger::Token;
+use vhost_fuzz_harness::ring::Outcome;
+use vhost_fuzz_harness::ring::target::{check_image, check_script};
 use vhost_fuzz_harness::target::{TARGETS, msg_decode, msg_stream};
 use vhost_fuzz_harness::{codec, context, evidence, oracle};
 use vhost_fuzz_model::vhost_user::stream;
@@ -47,6 +50,41 @@ fn msg_stream_seeds_come_out_as_their_manifest_says() {
         if first_error.is_some() {
             evidence::refused(&got);
         }
+    }
+}
+
+/// The seeds of a ring target, watched closely and not, each with what came of it.
+fn ring_outcomes(target: &str) -> impl Iterator<Item = Outcome> {
+    let check = match target {
+        "packed_chain" => |bytes: &[u8]| check_image::<PackedQueue>(bytes).expect("a header"),
+        "packed_ring" => check_script::<PackedQueue>,
+        "split_chain" => |bytes: &[u8]| check_image::<SplitQueue>(bytes).expect("a header"),
+        _ => check_script::<SplitQueue>,
+    };
+    seeds(target).expect("a corpus").into_iter().map(move |seed| {
+        let outcome = check(&seed.bytes);
+        let got = outcome.broken.first().map_or("accept".to_owned(), ToString::to_string);
+        assert_eq!(got, seed.entry.expect, "{}", seed.name);
+        outcome
+    })
+}
+
+#[test]
+fn ring_seeds_come_out_as_their_manifest_says() {
+    for target in ["packed_chain", "packed_ring", "split_chain", "split_ring"] {
+        for outcome in ring_outcomes(target) {
+            outcome.broken.iter().for_each(|rule| evidence::refused(rule.to_string()));
+        }
+    }
+}
+
+/// What `cargo xtask fuzz --bench split_ring` and `packed_ring` count on.
+#[test]
+fn ring_scripts_are_long() {
+    for target in ["packed_ring", "split_ring"] {
+        let operations: Vec<_> = ring_outcomes(target).map(|outcome| outcome.operations).collect();
+        let sum: usize = operations.iter().sum();
+        assert!(sum >= 16 * operations.len(), "{target}: {sum} in {}", operations.len());
     }
 }
 

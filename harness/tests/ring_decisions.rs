@@ -115,7 +115,7 @@ fn a_ring_has_a_size_that_its_layout_can_have() {
     talk.features(PACKED);
     talk.ask(state(R::SET_VRING_NUM, 0, 24)).acked();
     talk.start(0);
-    assert_eq!(talk.session().bind(0).map(|ring| ring.size.get()), Ok(24));
+    assert_eq!(talk.session().bind(0).map(|ring| ring.setup.size.get()), Ok(24));
     talk.stop(0);
     talk.features(Talk::FEATURES);
     talk.start(0);
@@ -243,7 +243,7 @@ fn a_reset_device_has_no_ring_that_could_be_touched() {
     }
     talk.start(0);
     let ring = talk.session().bind(0).expect("a ring in memory");
-    assert_eq!((ring.size.get(), ring.position), (8, Position::Split { available: 0 }));
+    assert_eq!((ring.setup.size.get(), ring.position), (8, Position::Split { available: 0 }));
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn one_queue_is_reset_and_set_up_anew() {
         talk.ask(set_addr(VringAddr { index: 0, ..vring_addr(7) })).acked();
         talk.start(0);
         let ring = talk.session().bind(0).expect("a ring in memory");
-        assert_eq!((ring.size.get(), ring.position), (32, Position::Split { available: 0 }));
+        assert_eq!((ring.setup.size.get(), ring.position), (32, Position::Split { available: 0 }));
         assert_eq!(ring.placement.descriptor.address, vring_addr(7).descriptor);
         assert_eq!(ring.placement.used.len, 4 + 8 * 32);
     }

@@ -284,8 +284,8 @@ fn shared_memory_comes_in_whole_pages() {
 fn a_logged_used_ring_is_bound_with_its_log_address() {
     let mut talk = Talk::ready();
     talk.run();
-    assert_eq!(talk.session().bind(0).map(|ring| ring.log), Ok(None));
+    assert_eq!(talk.session().bind(0).map(|ring| ring.setup.log_address()), Ok(None));
     let logged = VringAddr { flags: 1, log: 0x1234, ..vring_addr(0) };
     talk.ask(Message::frontend(R::SET_VRING_ADDR, Payload::Addr(logged))).acked();
-    assert_eq!(talk.session().bind(0).map(|ring| ring.log), Ok(Some(0x1234)));
+    assert_eq!(talk.session().bind(0).map(|ring| ring.setup.log_address()), Ok(Some(0x1234)));
 }

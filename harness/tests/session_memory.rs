@@ -158,7 +158,7 @@ fn rings_run_while_everything_around_them_changes() {
     let before = placed(&talk).expect("a ring in memory");
     let logged = VringAddr { flags: VringAddr::LOG, log: 0x400, ..vring_addr(0) };
     talk.ask(Message::frontend(R::SET_VRING_ADDR, Payload::Addr(logged))).acked();
-    assert_eq!(talk.session().bind(0).map(|ring| ring.log), Ok(Some(0x400)));
+    assert_eq!(talk.session().bind(0).map(|ring| ring.setup.log_address()), Ok(Some(0x400)));
     talk.ask_with(vring_fd(R::SET_VRING_CALL, 0), 1).acked();
     let changes = [RingChange::Addr, RingChange::Call].map(|change| Seen::UpdateRing(0, change));
     assert_eq!(talk.seen(), changes);
@@ -185,7 +185,7 @@ fn a_ring_whose_memory_is_gone_is_not_touched() {
     assert!(talk.ring(0).state().started);
     let address = vring_addr(0).descriptor;
     let error = BindError::Place(PlaceError::Unmapped { part: Part::Descriptor, address });
-    assert_refused!(talk.session().bind(0).map(|ring| ring.size), error);
+    assert_refused!(talk.session().bind(0).map(|ring| ring.setup.size), error);
     ask_table(&mut talk, &[region(1), region(0)]).acked();
     assert!(talk.session().bind(0).is_ok());
 }
@@ -202,7 +202,7 @@ fn with_all_rings_stopped_nothing_can_be_written() {
     talk.stop(1);
     assert!(talk.session().is_suspended());
     for index in 0..4 {
-        let bound = talk.session().bind(index).map(|ring| ring.size);
+        let bound = talk.session().bind(index).map(|ring| ring.setup.size);
         assert_refused!(bound, BindError::Stopped { index });
     }
     // Requests are answered as before.
@@ -355,7 +355,7 @@ fn a_ring_without_a_translation_is_not_touched() {
     talk.run();
     let (part, iova) = (Part::Descriptor, vring_addr(0).descriptor);
     let error = BindError::Place(PlaceError::Miss { part, iova, permissions: 1 });
-    assert_refused!(talk.session().bind(0).map(|ring| ring.size), error);
+    assert_refused!(talk.session().bind(0).map(|ring| ring.setup.size), error);
 }
 
 /// The numbers of all mappings that a session holds.
@@ -431,6 +431,9 @@ fn a_ring_may_lie_across_two_regions_that_touch() {
         let hole = Region { user_address: border + 0x1000, ..above };
         ask_table(&mut talk, &[hole, below]).acked();
         let error = PlaceError::Unmapped { part, address: border };
-        assert_refused!(talk.session().bind(0).map(|ring| ring.size), BindError::Place(error));
+        assert_refused!(
+            talk.session().bind(0).map(|ring| ring.setup.size),
+            BindError::Place(error)
+        );
     }
 }

@@ -262,7 +262,7 @@ fn memory_is_not_touched_before_the_table_is_acknowledged() {
         assert_eq!(talk.table(&[region(0)]).payload().len(), 40);
         talk.configure(0);
         talk.start(0);
-        let bound = talk.session().bind(0).map(|ring| ring.size);
+        let bound = talk.session().bind(0).map(|ring| ring.setup.size);
         assert_refused!(bound, BindError::PostcopyAckDue);
         talk.seen();
         // Silent, whatever need_reply says: a reply would be taken for that of the table.

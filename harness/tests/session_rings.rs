@@ -3,6 +3,7 @@
 
 use vhost_fuzz_core::channel::Notifier;
 use vhost_fuzz_core::memory::{PlaceError, RingSizeError, ring::Part};
+use vhost_fuzz_core::ring::Layout;
 use vhost_fuzz_core::session::{BindError, Endian, Position, Refusal, RingChange, Service};
 use vhost_fuzz_core::vhost_user::features::{protocol, virtio};
 use vhost_fuzz_core::vhost_user::payload::VringAddr;
@@ -119,7 +120,7 @@ fn a_ring_that_the_device_does_not_have_is_refused_everywhere() {
         let addr = set_addr(VringAddr { index, ..vring_addr(0) });
         assert_refused!(talk.ask(addr).nack(), refusal);
         assert_refused!(talk.ask(state(R::GET_VRING_BASE, index, 0)).closed(), refusal);
-        let bound = talk.session().bind(index).map(|binding| binding.size);
+        let bound = talk.session().bind(index).map(|binding| binding.setup.size);
         assert_refused!(bound, BindError::Index(refusal));
     }
     for index in [4, 255] {
@@ -386,15 +387,15 @@ fn there_is_no_order_among_what_describes_a_ring() {
     talk.start(0);
     talk.give_memory();
     let missing = BindError::NoSize { index: 0 };
-    assert_refused!(talk.session().bind(0).map(|ring| ring.size), missing);
+    assert_refused!(talk.session().bind(0).map(|ring| ring.setup.size), missing);
     let mut talk = Talk::ready();
     talk.ask(state(R::SET_VRING_NUM, 0, 16)).acked();
     talk.start(0);
     let missing = BindError::NoAddresses { index: 0 };
-    assert_refused!(talk.session().bind(0).map(|ring| ring.size), missing);
+    assert_refused!(talk.session().bind(0).map(|ring| ring.setup.size), missing);
     talk.ask(address(0)).acked();
     let first = PlaceError::Unmapped { part: Part::Descriptor, address: vring_addr(0).descriptor };
-    assert_refused!(talk.session().bind(0).map(|ring| ring.size), BindError::Place(first));
+    assert_refused!(talk.session().bind(0).map(|ring| ring.setup.size), BindError::Place(first));
     talk.give_memory();
     assert!(talk.session().bind(0).is_ok());
     assert_eq!(talk.ask(bare(R::GET_FEATURES)).payload().len(), 8);
@@ -410,7 +411,7 @@ fn a_size_that_later_features_forbid_is_not_used() {
     talk.features(Talk::FEATURES);
     talk.start(0);
     let error = BindError::Size(RingSizeError::NotPowerOfTwo { num: 3 });
-    assert_refused!(talk.session().bind(0).map(|ring| ring.size), error);
+    assert_refused!(talk.session().bind(0).map(|ring| ring.setup.size), error);
 }
 
 #[test]
@@ -425,7 +426,9 @@ fn a_ring_is_bound_as_its_features_say() {
         talk.features(Talk::FEATURES | features);
         talk.run();
         let ring = talk.session().bind(0).expect("a ring in memory");
-        assert_eq!((ring.packed, ring.event_idx, ring.size.get()), (packed, event_idx, 16));
+        let is_packed = ring.layout == Layout::Packed;
+        let found = (is_packed, ring.setup.features.event_idx, ring.setup.size.get());
+        assert_eq!(found, (packed, event_idx, 16));
         assert_eq!(ring.placement.available.len, available);
     }
 }
@@ -476,5 +479,8 @@ fn a_ring_that_starts_again_knows_nothing_of_its_last_run() {
     talk.send(address(0), 0).silent();
     talk.start(0);
     let ring = talk.session().bind(0).expect("a ring in memory");
-    assert_eq!((ring.position, ring.event_idx), (Position::Split { available: 0 }, false));
+    assert_eq!(
+        (ring.position, ring.setup.features.event_idx),
+        (Position::Split { available: 0 }, false)
+    );
 }

@@ -12,6 +12,7 @@
 //! * [`front_end`]: sessions that make sense, for the differential target.
 //! * [`script`]: inputs of the stream target.
 //! * [`session`]: inputs of the session target, and what comes back.
+//! * [`ring`]: what rings hold, and what happens to them.
 //! * [`choice`] and [`flat`]: how a choice of many strategies shrinks to the simplest, and a list
 //!   of lists element by element.
 //! * [`stream`]: what the framer makes of a script, by value.
@@ -30,6 +31,7 @@ pub mod hostile;
 pub mod message;
 pub mod number;
 pub mod payload;
+pub mod ring;
 pub mod runner;
 pub mod script;
 pub mod session;

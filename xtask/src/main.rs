@@ -8,6 +8,7 @@ mod figures;
 mod fuzz;
 mod icount;
 mod rules;
+mod soak;
 mod workspace;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ enum Task {
     Fuzz(fuzz::Options),
     Icount(icount::Options),
     Rules(rules::Options),
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Icount(options) => icount::run(&options),
         Task::Rules(options) => rules::run(&options),
+        Task::Soak(options) => soak::run(&options),
     });
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

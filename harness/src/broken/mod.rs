@@ -1,14 +1,19 @@
 //! Broken implementations: for every oracle, code with the mistake that it has to see.
 //!
 //! Each stands for a class of historic bugs. `tests/broken*.rs` run the committed corpus through
-//! each of them and demand that the named oracle speaks; those of [`inflight`] and [`frontend`]
-//! have their tests in `tests/inflight` and `tests/channel.rs`.
+//! each of them and demand that the named oracle speaks; those of [`inflight`], [`frontend`] and
+//! [`soak`] have their tests in `tests/inflight`, `tests/channel.rs` and `tests/ring_threads.rs`.
 
 pub mod codec;
 pub mod framing;
 pub mod frontend;
 pub mod inflight;
 pub mod memory;
+#[cfg(feature = "peer-virtio-queue")]
+pub mod queue;
+pub mod ring;
+pub mod ring_equivalence;
 pub mod server;
 pub mod session;
+pub mod soak;
 pub mod verdicts;

@@ -3,12 +3,24 @@
 //! The harness never links libFuzzer: its byte mutator comes in as a closure. About one time in
 //! eight it is used alone, so that nothing stays out of reach.
 
+mod descriptor;
+mod image;
 mod message;
 mod phrase;
+#[cfg(feature = "peer-virtio-queue")]
+mod queue;
+mod ring;
+mod rings;
 mod script;
 mod session;
+mod start;
 
+pub use image::{crossover as splice_images, packed_chain, split_chain};
 pub use message::{crossover as splice_messages, mutate as message};
+#[cfg(feature = "peer-virtio-queue")]
+pub use queue::mutate as queue;
+pub use ring::{packed_ring, split_ring};
+pub use rings::mutate as rings;
 pub use script::{crossover as splice_scripts, mutate as script};
 pub use session::mutate as session;
 

@@ -31,20 +31,6 @@ pub fn check<'a, M: Memory>(steps: impl Iterator<Item = Step<'a>>) -> Outcome {
     outcome
 }
 
-/// Does something that has all its memory already.
-fn without_allocating<T>(what: &str, run: impl FnOnce() -> T) -> T {
-    let mut result = None;
-    let info = allocation_counter::measure(|| result = Some(run()));
-    assert!(
-        info.count_total == 0,
-        "budget: {what} allocated {} times, {} bytes",
-        info.count_total,
-        info.bytes_total
-    );
-    let Some(result) = result else { unreachable!("it ran") };
-    result
-}
-
 /// A log between two pages that nobody may touch.
 #[derive(Debug, Default)]
 struct Guarded {

@@ -11,12 +11,14 @@
 //! | fd ledger | [`stream`], [`memory`] | every descriptor is delivered once or closed once |
 //! | model, wire check, budget, fd ledger | [`session`], [`frontend`] | the same for whole sessions: each effect, reply and refusal, and what is believed |
 //! | mapping ledger | [`session`], [`frontend`] | mappings exist exactly as long as the model says |
+//! | model, ring ledger, liveness, equivalence | [`equivalence`] | what goes into a split and a packed ring comes out of both, and whoever waits is woken |
 //! | liveness | [`session`] | whatever came before, the next request is served |
 //! | differential | [`crate::peer`] | a peer does the same, or a row of a list allows that it does not |
 //!
 //! "No panic, no overflow, no sanitizer report" needs no code here: targets run with overflow
 //! checks and, under libFuzzer, with `AddressSanitizer`.
 
+pub mod equivalence;
 pub mod frontend;
 pub mod memory;
 pub mod message;

@@ -2,10 +2,17 @@
 
 #[cfg(feature = "peer-vhost")]
 pub mod diff_vhost;
+#[cfg(feature = "peer-virtio-queue")]
+pub mod diff_virtio_queue;
 pub mod mem_table;
 pub mod msg_decode;
 pub mod msg_stream;
+pub mod packed_chain;
+pub mod packed_ring;
+pub mod ring_equivalence;
 pub mod session;
+pub mod split_chain;
+pub mod split_ring;
 
 /// One fuzz target: a name and a body that takes the bytes of one input.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +34,12 @@ pub const TARGETS: &[Target] = &[
         about: "our back-end and that of the vhost crate, on the same bytes and descriptors",
         run: diff_vhost::run,
     },
+    #[cfg(feature = "peer-virtio-queue")]
+    Target {
+        name: "diff_virtio_queue",
+        about: "our split ring and that of the virtio-queue crate, on the same memory",
+        run: diff_virtio_queue::run,
+    },
     Target {
         name: "mem_table",
         about: "memory regions, IOTLB, dirty log and ring addresses, message by message",
@@ -43,8 +56,33 @@ pub const TARGETS: &[Target] = &[
         run: msg_stream::run,
     },
     Target {
+        name: "packed_chain",
+        about: "one list of a packed ring, from a plain image of descriptors",
+        run: packed_chain::run,
+    },
+    Target {
+        name: "packed_ring",
+        about: "a packed ring against its model: lists, notifications, restarts",
+        run: packed_ring::run,
+    },
+    Target {
+        name: "ring_equivalence",
+        about: "one history on a split and on a packed ring ends in the same deliveries",
+        run: ring_equivalence::run,
+    },
+    Target {
         name: "session",
         about: "the session against its model: negotiation, memory, rings, every reply",
         run: session::run,
+    },
+    Target {
+        name: "split_chain",
+        about: "one chain of a split ring, from a plain image of descriptors",
+        run: split_chain::run,
+    },
+    Target {
+        name: "split_ring",
+        about: "a split ring against its model: chains, notifications, restarts",
+        run: split_ring::run,
     },
 ];

@@ -133,17 +133,18 @@ const SECOND: u16 = 0x2222;
 const THIRD: u16 = 0x3333;
 
 /// What the device takes is what the driver wrote before it made the chain available.
-pub(crate) fn content(case: Case) {
+pub(crate) fn content<const CHAINS: usize>(case: Case) {
     let (_, _, mut driver, mut device) = start(case, size_of(case.layout));
     let device = thread::spawn(move || {
-        device
-            .wake(|ring, chain| [(); 2].map(|()| pop(ring, chain).map(|(_token, request)| request)))
+        device.wake(|ring, chain| {
+            [(); CHAINS].map(|()| pop(ring, chain).map(|(_token, request)| request))
+        })
     });
-    driver.send(SECOND);
-    driver.send(THIRD);
+    let sent = &[SECOND, THIRD][..CHAINS];
+    sent.iter().for_each(|request| driver.send(*request));
     let seen = device.join().expect("the device");
     let requests: Vec<u16> = seen.into_iter().flatten().collect();
-    assert!([SECOND, THIRD].starts_with(&requests), "content: {seen:x?}");
+    assert!(sent.starts_with(&requests), "content: {seen:x?}");
 }
 
 /// A device that armed takes the chain, or the driver kicks.

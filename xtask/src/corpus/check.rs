@@ -20,6 +20,9 @@ const OTHERS: [&str; 2] = [TRACES, "README.md"];
 const AVERAGE_MIN: f64 = 64.0;
 const ACCEPTED_PERCENT_MIN: f64 = 80.0;
 
+/// The same for the scripts of rings.
+const OPERATIONS_MIN: f64 = 16.0;
+
 /// Everything that is wrong, a line each.
 ///
 /// # Errors
@@ -54,6 +57,16 @@ pub(super) fn problems(repository: &Path) -> Result<Vec<String>> {
     );
     if let Ok(stats) = stats::of(&root, "msg_decode") {
         problems.extend(amounts(&stats));
+    }
+    for target in ["packed_ring", "split_ring"] {
+        if let Ok(stats) = stats::of_rings(&root, target)
+            && stats.average_operations() < OPERATIONS_MIN
+        {
+            problems.push(format!(
+                "corpus/{target}: {:.1} operations on average, expected at least {OPERATIONS_MIN}",
+                stats.average_operations()
+            ));
+        }
     }
     Ok(problems)
 }

@@ -2,6 +2,7 @@
 
 mod back_end;
 mod requests;
+mod ring;
 
 use anyhow::{Result, bail};
 use vhost_fuzz_core::vhost_user::Kind;
@@ -9,6 +10,7 @@ use vhost_fuzz_harness::context::Context;
 use vhost_fuzz_harness::oracle::stream::LIMIT;
 use vhost_fuzz_harness::script;
 use vhost_fuzz_harness::session::offer::ScriptOffer;
+use vhost_fuzz_harness::target::diff_virtio_queue;
 use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
 use vhost_fuzz_harness::target::{TARGETS, Target};
@@ -16,6 +18,7 @@ use vhost_fuzz_model::Verdict;
 use vhost_fuzz_model::vhost_user::{message, stream};
 
 pub(super) use back_end::{Answer, BackEnd, Heard};
+pub(super) use ring::{Answer as RingAnswer, Rings, form as ring_form};
 
 /// What `expect` says of an input that breaks no rule.
 pub(super) const ACCEPT: &str = "accept";
@@ -54,6 +57,11 @@ pub(super) fn target(name: &str) -> Result<&'static Target> {
     }
 }
 
+/// Whether the inputs of a target are about one ring.
+pub(super) fn is_ring(target: &str) -> bool {
+    ["packed_chain", "packed_ring", "split_chain", "split_ring"].contains(&target)
+}
+
 /// Judges an input of a target by the models alone, so that an input which makes the code panic
 /// can be judged too.
 ///
@@ -62,10 +70,14 @@ pub(super) fn target(name: &str) -> Result<&'static Target> {
 pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
     match target {
         "diff_vhost" => Ok(requests::judge(input)),
+        "diff_virtio_queue" => Ok(judge_queue(input)),
         "mem_table" => Ok(judge_memory(input)),
         "msg_decode" => Ok(judge_message(input)),
         "msg_stream" => Ok(judge_script(input)),
+        // Drivers and devices that keep to the rules: no input breaks one.
+        "ring_equivalence" => Ok(Judgement { verdict: ACCEPT.to_owned(), messages: Vec::new() }),
         "session" => Ok(judge_session(input)),
+        target if is_ring(target) => Ok(Rings::of(target, input).judgement()),
         _ => bail!("corpus/{target}: this target has no model; add one to xtask's judge.rs"),
     }
 }
@@ -103,6 +115,14 @@ fn judge_memory(input: &[u8]) -> Judgement {
         }
     }
     judgement
+}
+
+/// The verdict is the first requirement that the ring or a chain breaks. There are no messages.
+fn judge_queue(input: &[u8]) -> Judgement {
+    let mut came = diff_virtio_queue::judge(input).into_iter().flat_map(|(_, came)| came);
+    let broken = came.find_map(|came| came.broken());
+    let verdict = broken.map_or(ACCEPT.to_owned(), |rule| rule.to_string());
+    Judgement { verdict, messages: Vec::new() }
 }
 
 fn judge_script(input: &[u8]) -> Judgement {
@@ -183,7 +203,7 @@ mod tests {
         let error = target("msg_decod").expect_err("no target").to_string();
         assert_eq!(
             error,
-            "there is no target `msg_decod`; expected one of diff_vhost, mem_table, msg_decode, msg_stream, session"
+            "there is no target `msg_decod`; expected one of diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
         );
     }
 }

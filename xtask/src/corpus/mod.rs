@@ -79,7 +79,8 @@ enum Command {
         #[arg(long)]
         shows: String,
     },
-    /// Count the seeds: how many, how long, how many are accepted, which requests they hold.
+    /// Count the seeds: how many, how long, how many are accepted, which requests they hold, which
+    /// rules of rings they break.
     Stats {
         /// A target; all when none is given.
         target: Option<String>,
@@ -126,7 +127,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 None => TARGETS.iter().map(|target| target.name).collect(),
             };
             for name in names {
-                print(&stats::render(name, &stats::of(&root, name)?))?;
+                print(&stats::text(&root, name)?)?;
             }
         }
         Command::Dictionaries(Force { force }) => dictionaries::write(&repository, *force)?,

@@ -1,5 +1,7 @@
 //! `corpus stats`: what the committed seeds of a target amount to.
 
+mod ring;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,8 +11,10 @@ use vhost_fuzz_core::vhost_user::Kind;
 use vhost_fuzz_core::vhost_user::request::Row;
 use vhost_fuzz_harness::corpus;
 
-use super::judge::{ACCEPT, judge};
+use super::judge::{ACCEPT, is_ring, judge};
 use super::summary;
+
+pub(super) use ring::of as of_rings;
 
 /// Counts over the seeds of one target.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,8 +75,19 @@ pub(super) fn of(root: &Path, target: &str) -> Result<Stats> {
     Ok(stats)
 }
 
+/// The counts of a target for a person.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(super) fn text(root: &Path, target: &str) -> Result<String> {
+    if is_ring(target) {
+        return Ok(ring::render(target, &of_rings(root, target)?));
+    }
+    Ok(render(target, &of(root, target)?))
+}
+
 /// The counts for a person.
-pub(super) fn render(target: &str, stats: &Stats) -> String {
+fn render(target: &str, stats: &Stats) -> String {
     let mut text = format!(
         "{target}: {}, {:.1} bytes on average, {:.1} % accepted, {:.1} messages an input\n",
         summary::count(stats.files, "file"),

@@ -10,7 +10,8 @@ use vhost_fuzz_core::vhost_user::{FrontendRequest as Fe, Kind, Layout, Message, 
 use vhost_fuzz_model::memory::{self as model, Refusal};
 use vhost_fuzz_model::vhost_user::Context;
 
-use super::{Guarded, Refused, piece, without_allocating};
+use super::{Guarded, Refused, piece};
+use crate::budget::without_allocating;
 use crate::ledger::Ledger;
 use crate::memory::{Backing, Memory, Slot, Slots};
 use crate::oracle::id;

@@ -3,6 +3,9 @@
 
 mod memory;
 mod message;
+mod queue;
+mod ring;
+mod rings;
 mod script;
 mod session;
 
@@ -35,9 +38,13 @@ pub(super) fn file(root: &Path, path: &Path, named: Option<&str>) -> Result<Stri
     let _ = entry(&mut text, root, path, target.name, &verdict);
     text.push('\n');
     match target.name {
+        "diff_virtio_queue" => queue::explain(&mut text, &bytes),
         "mem_table" => memory::explain(&mut text, &bytes),
         "msg_decode" => message::explain(&mut text, &bytes),
         "diff_vhost" | "msg_stream" => script::explain(&mut text, &bytes),
+        "packed_chain" | "split_chain" => ring::explain_image(&mut text, target.name, &bytes),
+        "packed_ring" | "split_ring" => ring::explain_script(&mut text, target.name, &bytes),
+        "ring_equivalence" => rings::explain(&mut text, &bytes),
         "session" => session::explain(&mut text, &bytes),
         other => bail!("{other}: inputs of this target cannot be explained yet"),
     }
@@ -165,12 +172,9 @@ mod tests {
         }
         let (root, path) = saved("elsewhere", "x", &[]);
         let error = file(root.path(), &path, None).expect_err("no target").to_string();
-        assert!(
-            error.ends_with(
-                "expected --target, one of diff_vhost, mem_table, msg_decode, msg_stream, session"
-            ),
-            "{error}"
-        );
+        let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+        let expected = format!("expected --target, one of {}", names.join(", "));
+        assert!(error.ends_with(&expected), "{error}");
         assert!(file(root.path(), &path, Some("msg_stream")).is_ok());
         assert!(file(root.path(), &path, Some("msg")).is_err());
         let missing = file(root.path(), &root.path().join("none"), Some("msg_stream"));

@@ -4,12 +4,16 @@
 mod diff;
 mod memory;
 mod message;
+mod queue;
+mod ring;
+mod ring_equivalence;
 mod session;
 mod stream;
 
 use std::path::Path;
 
 use anyhow::Result;
+use vhost_fuzz_core::ring::Layout as Form;
 use vhost_fuzz_core::vhost_user::{Flags, Header};
 use vhost_fuzz_core::wire::SliceSink;
 use vhost_fuzz_harness::corpus::{Entry, Seed};
@@ -27,10 +31,16 @@ pub(super) fn updates(root: &Path) -> Result<Vec<Update>> {
     let is_ours = |origin: &str| origin == ORIGIN;
     Ok(vec![
         Update::plan(root, "diff_vhost", is_ours, diff::seeds())?,
+        Update::plan(root, "diff_virtio_queue", is_ours, queue::seeds())?,
         Update::plan(root, "mem_table", is_ours, memory::seeds())?,
         Update::plan(root, "msg_decode", is_ours, message::seeds())?,
         Update::plan(root, "msg_stream", is_ours, stream::seeds())?,
+        Update::plan(root, "packed_chain", is_ours, ring::images(Form::Packed))?,
+        Update::plan(root, "packed_ring", is_ours, ring::scripts(Form::Packed))?,
+        Update::plan(root, "ring_equivalence", is_ours, ring_equivalence::seeds())?,
         Update::plan(root, "session", is_ours, session::seeds())?,
+        Update::plan(root, "split_chain", is_ours, ring::images(Form::Split))?,
+        Update::plan(root, "split_ring", is_ours, ring::scripts(Form::Split))?,
     ])
 }
 

@@ -1,0 +1,112 @@
+//! The model of a ring of either layout.
+
+use vhost_fuzz_core::ring::Layout;
+use vhost_fuzz_model::ring::{self as model, Chain, Form, Pop, PutRefusal, Refusal, Stop, Token};
+
+use super::step::Start;
+use super::world::{World, model_setup};
+
+/// A running model.
+#[derive(Debug)]
+pub(super) enum Model {
+    /// Split.
+    Split(model::Split),
+    /// Packed.
+    Packed(model::Packed),
+}
+
+/// Calls a method of whichever it is.
+macro_rules! either {
+    ($model:expr, $it:ident => $call:expr) => {
+        match $model {
+            Model::Split($it) => $call,
+            Model::Packed($it) => $call,
+        }
+    };
+}
+
+impl Model {
+    pub(super) fn activate(
+        layout: Layout,
+        start: &Start,
+        world: &World,
+        writes: &mut model::Writes,
+    ) -> Result<Self, Refusal> {
+        let setup = model_setup(start);
+        let World { view, regions, .. } = world;
+        match layout {
+            Layout::Split => {
+                let [low, high, ..] = start.base.to_le_bytes();
+                let next = u16::from_le_bytes([low, high]);
+                model::Split::activate(&setup, next, regions, view, writes).map(Self::Split)
+            }
+            Layout::Packed => {
+                let (available, used) = model::Position::of_base(start.base);
+                model::Packed::activate(&setup, [available, used], regions, writes)
+                    .map(Self::Packed)
+            }
+        }
+    }
+
+    pub(super) fn bind(&mut self, world: &World) -> Result<(), Refusal> {
+        either!(self, model => model.bind(&world.regions))
+    }
+
+    pub(super) fn pop(&mut self, world: &World, chain: &mut Chain) -> Pop {
+        either!(self, model => model.pop(&world.view, &world.regions, chain))
+    }
+
+    pub(super) fn put(
+        &mut self,
+        token: Token,
+        len: u32,
+        writes: &mut model::Writes,
+    ) -> Result<(), PutRefusal> {
+        either!(self, model => model.put(token, len, writes))
+    }
+
+    pub(super) fn put_batch(
+        &mut self,
+        tokens: &[Token],
+        len: u32,
+        writes: &mut model::Writes,
+    ) -> Result<(), PutRefusal> {
+        either!(self, model => model.put_batch(tokens, len, writes))
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        world: &World,
+        writes: &mut model::Writes,
+    ) -> Result<bool, Stop> {
+        either!(self, model => model.publish(&world.view, &world.regions, writes))
+    }
+
+    pub(super) fn arm(&mut self, world: &World, writes: &mut model::Writes) -> Result<bool, Stop> {
+        either!(self, model => model.arm(&world.view, &world.regions, writes))
+    }
+
+    pub(super) fn disarm(&mut self, writes: &mut model::Writes) {
+        either!(self, model => model.disarm(writes));
+    }
+
+    pub(super) fn stopped(&self) -> Option<Stop> {
+        either!(self, model => model.stopped())
+    }
+
+    /// The base that it goes on from.
+    pub(super) fn base(&self) -> u32 {
+        match self {
+            Self::Split(model) => model.next().into(),
+            Self::Packed(model) => model::Position::base(model.next(), model.published()),
+        }
+    }
+}
+
+/// The form that the model calls a layout.
+pub(super) const fn form(layout: Layout) -> Form {
+    match layout {
+        Layout::Split => Form::Split,
+        Layout::Packed => Form::Packed,
+    }
+}

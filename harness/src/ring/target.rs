@@ -1,0 +1,105 @@
+//! The bodies of the ring targets: a device that is kept between inputs.
+
+use std::cell::Cell;
+use std::thread::LocalKey;
+
+use super::device::Device;
+use super::image;
+use super::run::{Outcome, Run, Watch};
+use super::step::{self, Step};
+use crate::draw;
+use crate::run::{self, Summary};
+use crate::script::{self, Record};
+
+/// One input in so many is watched closely.
+const WATCH_ONE_IN: u64 = 32;
+
+/// A device that is kept from one input to the next; none after a panic.
+pub(crate) type Kept<D> = Cell<Option<Box<Run<D>>>>;
+
+/// Runs a script on a kept device.
+pub(crate) fn run_script<D: Device + 'static>(
+    target: &'static str,
+    bytes: &[u8],
+    kept: &'static LocalKey<Kept<D>>,
+) {
+    run::input(target, bytes, |bytes| {
+        let records = script::records(bytes);
+        summary(with_kept(kept, |run| run.records(watch(bytes), records)))
+    });
+}
+
+/// Runs an image on a kept device.
+pub(crate) fn run_image<D: Device + 'static>(
+    target: &'static str,
+    bytes: &[u8],
+    kept: &'static LocalKey<Kept<D>>,
+) {
+    run::input(target, bytes, |bytes| {
+        let Some(steps) = image::steps(D::LAYOUT, bytes) else {
+            return Summary { is_accepted: false, messages: 0 };
+        };
+        summary(with_kept(kept, |run| run.steps(watch(bytes), steps)))
+    });
+}
+
+/// Runs a script on any device, watched closely and not.
+///
+/// # Panics
+/// When an oracle finds a fault.
+#[must_use]
+pub fn check_script<D: Device>(bytes: &[u8]) -> Outcome {
+    let run = |watch| Run::<D>::default().records(watch, script::records(bytes));
+    let _ = run(Watch::Closely);
+    run(Watch::Lightly)
+}
+
+/// Runs an image on any device, watched closely and not; nothing when it has no header.
+///
+/// # Panics
+/// When an oracle finds a fault.
+#[must_use]
+pub fn check_image<D: Device>(bytes: &[u8]) -> Option<Outcome> {
+    let run = |watch| Some(Run::<D>::default().steps(watch, image::steps(D::LAYOUT, bytes)?));
+    let _ = run(Watch::Closely);
+    run(Watch::Lightly)
+}
+
+impl<D: Device> Run<D> {
+    /// Runs the steps that records mean.
+    ///
+    /// # Panics
+    /// When an oracle finds a fault. Then the run cannot be used again.
+    pub fn records<'a>(
+        &mut self,
+        watch: Watch,
+        records: impl Iterator<Item = Record<'a>>,
+    ) -> Outcome {
+        self.steps(watch, records.filter_map(step::of))
+    }
+}
+
+fn with_kept<D: Device, T>(
+    kept: &'static LocalKey<Kept<D>>,
+    body: impl FnOnce(&mut Run<D>) -> T,
+) -> T {
+    // While it runs it is not kept: after a panic nobody knows its state.
+    let mut run = kept.take().unwrap_or_default();
+    let result = body(&mut run);
+    kept.set(Some(run));
+    result
+}
+
+fn watch(bytes: &[u8]) -> Watch {
+    let is_drawn = draw::number(bytes).is_multiple_of(WATCH_ONE_IN);
+    if is_drawn { Watch::Closely } else { Watch::Lightly }
+}
+
+fn summary(outcome: Outcome) -> Summary {
+    Summary { is_accepted: outcome.broken.is_empty(), messages: outcome.operations }
+}
+
+/// The steps of an input, for who wants to look at them.
+pub fn steps(bytes: &[u8]) -> impl Iterator<Item = Step<'_>> {
+    script::records(bytes).filter_map(step::of)
+}
