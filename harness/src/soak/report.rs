@@ -159,7 +159,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// What [`rings`] did.
+/// What [`rings`](super::rings) did.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The runs that ended well, in the order of [`Config::all`].
