@@ -17,9 +17,9 @@
 //! instructions when a decode is a call, 9 when it is inlined). Preparing the input is not
 //! included: `icount` subtracts two runs of different length.
 //!
-//! Counts of `ring-` operations are for one descriptor, those of tables included. `walk` and `read` take the chains of a batch
-//! and start the queue once; `serve` gives each back and publishes once, `publish-each` publishes
-//! each, and both include the driver's part.
+//! Counts of `ring-` operations are for one descriptor, those of tables included. `walk` and
+//! `read` take the chains of a batch and start the queue once; `serve` gives each back and
+//! publishes once, `publish-each` publishes each, and both include the driver's part.
 
 pub mod codec;
 pub mod floor;

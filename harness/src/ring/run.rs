@@ -1,6 +1,6 @@
 //! Runs the steps of an input and asks every oracle.
 
-use vhost_fuzz_core::memory::RingSize;
+use vhost_fuzz_core::memory::{Part, RingSize};
 use vhost_fuzz_core::ring::{ActivateError, BindError, Chain, Layout as Form, Limits, Token};
 use vhost_fuzz_model::Id;
 use vhost_fuzz_model::ring as model;
@@ -9,7 +9,7 @@ use super::compare;
 use super::device::Device;
 use super::driver::{Driver, poke};
 use super::model::{Model, form};
-use super::step::{Start, Step};
+use super::step::{Start, Step, feature};
 use super::wake::Wake;
 use super::world::{World, position, setup};
 use crate::ram::Layout;
@@ -200,10 +200,9 @@ impl<D: Device> Side<D> {
                 books.check_writes(world, "activate");
             }
             (Err(Some(ActivateError::HostAlignment { part, .. })), _) => {
-                let at = [start.parts[0], start.parts[1], start.parts[2]];
-                let lens = [16 * u64::from(start.size), 0x2_0000, 0x8_0000];
+                let (at, len) = range(D::LAYOUT, &start, part);
                 assert!(
-                    at.iter().zip(lens).any(|(at, len)| world.is_odd(*at, len)),
+                    world.is_odd(at, len),
                     "liveness: the {part} was refused for how it is mapped, and is mapped well"
                 );
             }
@@ -337,6 +336,20 @@ impl<D: Device> Side<D> {
         let is_served =
             self.books.model.is_some() && self.books.owed.is_empty() && self.books.is_chain_good;
         assert!(is_served, "liveness: a good driver was not served");
+    }
+}
+
+/// Address and bytes of a part of a ring.
+fn range(form: Form, start: &Start, part: Part) -> (u64, u64) {
+    let [descriptor, driver, device] = start.parts;
+    let size = u64::from(start.size);
+    let event = if start.features & feature::EVENT_IDX != 0 { 2 } else { 0 };
+    match (part, form) {
+        (Part::Descriptor, _) => (descriptor, 16 * size),
+        (Part::Available, Form::Split) => (driver, 4 + 2 * size + event),
+        (Part::Used, Form::Split) => (device, 4 + 8 * size + event),
+        (Part::Available, Form::Packed) => (driver, 4),
+        (Part::Used, Form::Packed) => (device, 4),
     }
 }
 
