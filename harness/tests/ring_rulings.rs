@@ -173,3 +173,23 @@ fn the_first_publish_is_told_whatever_the_driver_wants() {
         assert_eq!(outcome.broken, []);
     }
 }
+
+/// A part that wraps is judged with its alignment, before any other part.
+#[test]
+fn addresses_are_judged_part_by_part() {
+    for form in [Layout::Split, Layout::Packed] {
+        let good = start(form);
+        let [descriptor, driver, device] = good.parts;
+        for (parts, split, packed) in [
+            ([u64::MAX - 15, driver + 1, device], Id::Vq(5), Id::Vq(5)),
+            ([descriptor + 1, driver, u64::MAX - 3], Id::Vq(1), Id::Pk(1)),
+            ([descriptor, driver + 1, u64::MAX - 3], Id::Vq(5), Id::Vq(5)),
+        ] {
+            let steps = [Step::Start(Start { parts, ..good })];
+            match form {
+                Layout::Split => assert_eq!(run::<SplitQueue>(&steps).broken, [split]),
+                Layout::Packed => assert_eq!(run::<PackedQueue>(&steps).broken, [packed]),
+            }
+        }
+    }
+}

@@ -58,7 +58,8 @@ impl Setup {
         u32::from(size).max(1024)
     }
 
-    /// Judges alignment, then place of the parts: descriptor, used, available.
+    /// Judges the addresses of the parts by themselves, then where they lie: descriptor, used,
+    /// available.
     fn judge_parts(&self, form: Form, regions: &[Region]) -> Result<(), Refusal> {
         let size = u64::from(self.size);
         let event = if self.event_idx { 2 } else { 0 };
@@ -72,9 +73,13 @@ impl Setup {
             (Part::Used, self.used, used),
             (Part::Available, self.available, available),
         ];
-        for (part, address, (_, align)) in parts {
+        for (part, address, (len, align)) in parts {
             if address % align != 0 {
                 return Err(Refusal::Misaligned { part, address });
+            }
+            // DC-020: an end of 2^64 is a wrap.
+            if address.checked_add(len).is_none() {
+                return Err(Refusal::Outside { part, address });
             }
         }
         for (part, address, (len, _)) in parts {
