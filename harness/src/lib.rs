@@ -16,8 +16,6 @@ pub mod codec;
 pub mod context;
 pub mod corpus;
 pub mod dictionary;
-pub mod draw;
-pub mod driver;
 pub mod equivalence;
 pub mod evidence;
 pub mod fields;
@@ -29,13 +27,13 @@ pub mod mutate;
 pub mod oracle;
 #[cfg(any(feature = "peer-vhost", feature = "peer-virtio-queue"))]
 pub mod peer;
-pub mod ram;
 pub mod report;
 pub mod ring;
 pub mod run;
-pub mod script;
 pub mod seeds;
 pub mod session;
 pub mod soak;
 pub mod socket;
 pub mod target;
+
+pub use vhost_fuzz_world::{draw, driver, ram, script};

@@ -12,14 +12,13 @@
 mod compare;
 pub mod device;
 pub mod draw;
-pub mod driver;
 pub mod image;
-mod model;
 pub mod run;
-pub mod step;
 pub mod target;
 mod wake;
-pub mod world;
+
+use vhost_fuzz_world::ring::model;
+pub use vhost_fuzz_world::ring::{driver, step, world};
 
 pub use device::Device;
 pub use run::{Outcome, Run, Watch};

@@ -6,10 +6,9 @@ use std::thread::LocalKey;
 use super::device::Device;
 use super::image;
 use super::run::{Outcome, Run, Watch};
-use super::step::{self, Step};
+use super::step;
 use crate::draw;
 use crate::run::{self, Summary};
-use crate::script::{self, Record};
 
 /// One input in so many is watched closely.
 const WATCH_ONE_IN: u64 = 32;
@@ -24,8 +23,7 @@ pub(crate) fn run_script<D: Device + 'static>(
     kept: &'static LocalKey<Kept<D>>,
 ) {
     run::input(target, bytes, |bytes| {
-        let records = script::records(bytes);
-        summary(with_kept(kept, |run| run.records(watch(bytes), records)))
+        summary(with_kept(kept, |run| run.steps(watch(bytes), step::steps(bytes))))
     });
 }
 
@@ -49,7 +47,7 @@ pub(crate) fn run_image<D: Device + 'static>(
 /// When an oracle finds a fault.
 #[must_use]
 pub fn check_script<D: Device>(bytes: &[u8]) -> Outcome {
-    let run = |watch| Run::<D>::default().records(watch, script::records(bytes));
+    let run = |watch| Run::<D>::default().steps(watch, step::steps(bytes));
     let _ = run(Watch::Closely);
     run(Watch::Lightly)
 }
@@ -63,20 +61,6 @@ pub fn check_image<D: Device>(bytes: &[u8]) -> Option<Outcome> {
     let run = |watch| Some(Run::<D>::default().steps(watch, image::steps(D::LAYOUT, bytes)?));
     let _ = run(Watch::Closely);
     run(Watch::Lightly)
-}
-
-impl<D: Device> Run<D> {
-    /// Runs the steps that records mean.
-    ///
-    /// # Panics
-    /// When an oracle finds a fault. Then the run cannot be used again.
-    pub fn records<'a>(
-        &mut self,
-        watch: Watch,
-        records: impl Iterator<Item = Record<'a>>,
-    ) -> Outcome {
-        self.steps(watch, records.filter_map(step::of))
-    }
 }
 
 fn with_kept<D: Device, T>(
@@ -97,9 +81,4 @@ fn watch(bytes: &[u8]) -> Watch {
 
 fn summary(outcome: Outcome) -> Summary {
     Summary { is_accepted: outcome.broken.is_empty(), messages: outcome.operations }
-}
-
-/// The steps of an input, for who wants to look at them.
-pub fn steps(bytes: &[u8]) -> impl Iterator<Item = Step<'_>> {
-    script::records(bytes).filter_map(step::of)
 }

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use vhost_fuzz_core::ring::{Layout as Form, PackedQueue, SplitQueue, flag};
 use vhost_fuzz_harness::ram::Layout;
 use vhost_fuzz_harness::ring::image::{HEADER_LEN, SIZES, steps as image_steps, table_address};
+use vhost_fuzz_harness::ring::step::steps;
 use vhost_fuzz_harness::ring::step::{DESCRIPTOR_LEN, Descriptors, Start, Step, feature};
-use vhost_fuzz_harness::ring::target::{check_image, check_script, steps};
+use vhost_fuzz_harness::ring::target::{check_image, check_script};
 
 use super::{number, quietly};
 use crate::corpus::judge::{RingAnswer as Answer, Rings, ring_form};

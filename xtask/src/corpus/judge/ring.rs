@@ -6,8 +6,8 @@ use vhost_fuzz_core::ring::Layout as Form;
 use vhost_fuzz_harness::ram::{GuestRam as _, Layout};
 use vhost_fuzz_harness::ring::driver::Driver;
 use vhost_fuzz_harness::ring::image;
+use vhost_fuzz_harness::ring::step::steps;
 use vhost_fuzz_harness::ring::step::{Start, Step, feature};
-use vhost_fuzz_harness::ring::target::steps;
 use vhost_fuzz_harness::ring::world::{World, model_setup};
 use vhost_fuzz_model::Id;
 use vhost_fuzz_model::ring::{

@@ -7,7 +7,7 @@ use vhost_fuzz_harness::ring::target::{check_image, check_script};
 
 use super::*;
 use crate::corpus::judge::{RingAnswer as Answer, Rings, judge};
-use vhost_fuzz_harness::ring::target::steps;
+use vhost_fuzz_harness::ring::step::steps;
 use vhost_fuzz_model::ring::PutRefusal;
 
 /// What is wrong with seeds, a line each.

@@ -8,7 +8,7 @@ use super::world::{World, model_setup};
 
 /// A running model.
 #[derive(Debug)]
-pub(super) enum Model {
+pub enum Model {
     /// Split.
     Split(model::Split),
     /// Packed.
@@ -26,7 +26,11 @@ macro_rules! either {
 }
 
 impl Model {
-    pub(super) fn activate(
+    /// A model of the ring that a script starts.
+    ///
+    /// # Errors
+    /// Why such a ring cannot start.
+    pub fn activate(
         layout: Layout,
         start: &Start,
         world: &World,
@@ -48,15 +52,24 @@ impl Model {
         }
     }
 
-    pub(super) fn bind(&mut self, world: &World) -> Result<(), Refusal> {
+    /// A wake-up begins.
+    ///
+    /// # Errors
+    /// Which part of the ring is not in memory.
+    pub fn bind(&mut self, world: &World) -> Result<(), Refusal> {
         either!(self, model => model.bind(&world.regions))
     }
 
-    pub(super) fn pop(&mut self, world: &World, chain: &mut Chain) -> Pop {
+    /// Takes a chain.
+    pub fn pop(&mut self, world: &World, chain: &mut Chain) -> Pop {
         either!(self, model => model.pop(&world.view, &world.regions, chain))
     }
 
-    pub(super) fn put(
+    /// Gives a buffer back.
+    ///
+    /// # Errors
+    /// Why it cannot be given back.
+    pub fn put(
         &mut self,
         token: Token,
         len: u32,
@@ -65,7 +78,11 @@ impl Model {
         either!(self, model => model.put(token, len, writes))
     }
 
-    pub(super) fn put_batch(
+    /// Gives buffers back as a batch.
+    ///
+    /// # Errors
+    /// Why they cannot be given back.
+    pub fn put_batch(
         &mut self,
         tokens: &[Token],
         len: u32,
@@ -74,28 +91,36 @@ impl Model {
         either!(self, model => model.put_batch(tokens, len, writes))
     }
 
-    pub(super) fn publish(
-        &mut self,
-        world: &World,
-        writes: &mut model::Writes,
-    ) -> Result<bool, Stop> {
+    /// Shows the driver what was given back; whether it wants a call.
+    ///
+    /// # Errors
+    /// Why the ring has stopped.
+    pub fn publish(&mut self, world: &World, writes: &mut model::Writes) -> Result<bool, Stop> {
         either!(self, model => model.publish(&world.view, &world.regions, writes))
     }
 
-    pub(super) fn arm(&mut self, world: &World, writes: &mut model::Writes) -> Result<bool, Stop> {
+    /// Asks for kicks; whether there is something to take already.
+    ///
+    /// # Errors
+    /// Why the ring has stopped.
+    pub fn arm(&mut self, world: &World, writes: &mut model::Writes) -> Result<bool, Stop> {
         either!(self, model => model.arm(&world.view, &world.regions, writes))
     }
 
-    pub(super) fn disarm(&mut self, writes: &mut model::Writes) {
+    /// Asks for no kicks.
+    pub fn disarm(&mut self, writes: &mut model::Writes) {
         either!(self, model => model.disarm(writes));
     }
 
-    pub(super) fn stopped(&self) -> Option<Stop> {
+    /// Why the ring has stopped, if it has.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Stop> {
         either!(self, model => model.stopped())
     }
 
     /// The base that it goes on from.
-    pub(super) fn base(&self) -> u32 {
+    #[must_use]
+    pub fn base(&self) -> u32 {
         match self {
             Self::Split(model) => model.next().into(),
             Self::Packed(model) => model::Position::base(model.next(), model.published()),
@@ -104,7 +129,8 @@ impl Model {
 }
 
 /// The form that the model calls a layout.
-pub(super) const fn form(layout: Layout) -> Form {
+#[must_use]
+pub const fn form(layout: Layout) -> Form {
     match layout {
         Layout::Split => Form::Split,
         Layout::Packed => Form::Packed,

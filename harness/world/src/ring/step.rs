@@ -25,7 +25,7 @@
 use std::borrow::Cow;
 
 use crate::ram::Layout;
-use crate::script::{Actor, Record};
+use crate::script::{self, Actor, Record, Records};
 
 /// Bytes of a [`Descriptor`] in a script.
 pub const DESCRIPTOR_LEN: usize = 14;
@@ -256,6 +256,18 @@ pub struct Descriptor {
     pub flags: u16,
 }
 
+impl Descriptor {
+    /// As a script has it.
+    #[must_use]
+    pub fn bytes(self) -> [u8; DESCRIPTOR_LEN] {
+        let mut bytes = [0; DESCRIPTOR_LEN];
+        bytes[..8].copy_from_slice(&self.address.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.len.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.flags.to_le_bytes());
+        bytes
+    }
+}
+
 /// Descriptors in a script; a rest that is too short is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptors<'a>(pub Cow<'a, [u8]>);
@@ -279,13 +291,26 @@ impl Descriptors<'_> {
 
 impl FromIterator<Descriptor> for Descriptors<'static> {
     fn from_iter<T: IntoIterator<Item = Descriptor>>(descriptors: T) -> Self {
-        let mut bytes = Vec::new();
-        for Descriptor { address, len, flags } in descriptors {
-            bytes.extend(address.to_le_bytes());
-            bytes.extend(len.to_le_bytes());
-            bytes.extend(flags.to_le_bytes());
-        }
+        let bytes: Vec<u8> = descriptors.into_iter().flat_map(Descriptor::bytes).collect();
         Self(bytes.into())
+    }
+}
+
+/// The steps of a script, one after another.
+#[must_use]
+pub const fn steps(script: &[u8]) -> Steps<'_> {
+    Steps(script::records(script))
+}
+
+/// The steps of a script, one after another; see [`steps`].
+#[derive(Clone, Debug)]
+pub struct Steps<'a>(Records<'a>);
+
+impl<'a> Iterator for Steps<'a> {
+    type Item = Step<'a>;
+
+    fn next(&mut self) -> Option<Step<'a>> {
+        self.0.find_map(of)
     }
 }
 

@@ -120,7 +120,7 @@ fn raw(address: u64, len: u32, [third, fourth]: [u16; 2]) -> [u8; 16] {
 }
 
 /// Writes to memory; what is not completely memory is left out.
-pub(super) fn poke(ram: &Ram, address: u64, bytes: &[u8]) {
+pub fn poke(ram: &Ram, address: u64, bytes: &[u8]) {
     if ram.is_memory(address, bytes.len() as u64) {
         ram.put(address, bytes);
     }

@@ -29,22 +29,35 @@ pub fn decode(script: &[u8]) -> Vec<Record<'_>> {
 }
 
 /// The records of a script, one after another.
-pub fn records(script: &[u8]) -> impl Iterator<Item = Record<'_>> + Clone {
-    let mut rest = match script {
+#[must_use]
+pub const fn records(script: &[u8]) -> Records<'_> {
+    let rest = match script {
         [VERSION, records @ ..] => records,
         _ => &[],
     };
-    std::iter::from_fn(move || {
+    Records { rest }
+}
+
+/// The records of a script, one after another; see [`records`].
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
         loop {
-            let (&[kind, low, high], after) = rest.split_first_chunk::<PREFIX_LEN>()?;
+            let (&[kind, low, high], after) = self.rest.split_first_chunk::<PREFIX_LEN>()?;
             let len = usize::from(u16::from_le_bytes([low, high]));
             let (body, after) = after.split_at_checked(len)?;
-            rest = after;
+            self.rest = after;
             if let Some(record) = Record::read(kind, body) {
                 return Some(record);
             }
         }
-    })
+    }
 }
 
 /// A script of these records. Bodies longer than 65,535 bytes are cut.
