@@ -30,6 +30,10 @@ use crate::workspace::{Workspace, shown};
 /// The binary that does nothing with its input.
 const EMPTY: &str = "empty";
 
+/// How far the mean length of what a replay ran may be from that of the seeds: the last round ends
+/// in the middle.
+const REPLAY_TOLERANCE: f64 = 0.02;
+
 /// Whether the seeds are run as they are or mutated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,7 +61,7 @@ struct Sample {
     accepted: Option<u64>,
     messages: Option<u64>,
     operations: Option<u64>,
-    /// Inputs with new coverage. A replay has none, or it was no replay.
+    /// Inputs with new coverage. In a replay that is a seed that met a device in another state.
     new_inputs: u64,
 }
 
@@ -242,6 +246,14 @@ impl<'a> Bench<'a> {
         let sample = self.execute(run, binary, &limit, seconds)?.without(start_up);
         let measurable = sample.cpu_seconds > 0.0 && sample.executions > 0;
         ensure!(measurable, "{mode} {} was too short to measure; raise --time", run.program);
+        if let (Mode::Replay, Some(bytes)) = (run.mode, sample.bytes) {
+            let (replayed, seeds) = (bytes as f64 / sample.executions as f64, self.seeds.mean());
+            ensure!(
+                (replayed / seeds - 1.0).abs() < REPLAY_TOLERANCE,
+                "{mode} {}: {replayed:.1} bytes an input instead of {seeds:.1}, so it was no replay",
+                run.program
+            );
+        }
         Ok(sample)
     }
 
@@ -278,12 +290,6 @@ impl<'a> Bench<'a> {
             }),
             shown(&self.folders.log).display(),
         );
-        if run.mode == Mode::Replay && progress.new_inputs > 0 {
-            eprintln!(
-                "warning: replay {} found {} new inputs, so the seeds did not stay as they are",
-                run.program, progress.new_inputs
-            );
-        }
         Ok(Sample::of(cpu, end.elapsed, &progress))
     }
 }
@@ -328,6 +334,11 @@ impl Seeds {
             shown(folder).display()
         );
         Ok(seeds)
+    }
+
+    /// Bytes of a seed.
+    fn mean(&self) -> f64 {
+        self.bytes as f64 / self.files.len() as f64
     }
 
     /// A new folder in `parent` with a copy of each seed.
