@@ -20,6 +20,9 @@ use crate::ram::{self, GuestRam as _, Ram};
 /// Most entries of a ring.
 pub const SIZE_MAX: u16 = 256;
 
+/// Chains of a rig: one for each request that can be in flight, and one to find nothing in.
+const CHAINS: usize = CELL_COUNT + 1;
+
 /// Where the parts of a ring are. The cells of requests come after them.
 const PARTS: Parts = Parts { descriptor: 0x1_0000, available: 0x1_1000, used: 0x1_1400 };
 
@@ -48,7 +51,7 @@ impl Rig {
             layout,
             ram: Ram::new(ram::Layout::Odd),
             queue: Queue::new(layout, max),
-            chains: (0..CELL_COUNT).map(|_| Chain::with_capacity(ELEMENTS_MAX)).collect(),
+            chains: (0..CHAINS).map(|_| Chain::with_capacity(ELEMENTS_MAX)).collect(),
         }
     }
 }
@@ -118,7 +121,7 @@ impl<D: Device> Lane<D> {
             calls,
             tokens: Vec::with_capacity(CELL_COUNT),
             taken: Vec::with_capacity(CELL_COUNT),
-            spare: (0..CELL_COUNT).rev().collect(),
+            spare: (0..CHAINS).rev().collect(),
             is_asleep: false,
             heard: Vec::new(),
         };
@@ -310,8 +313,7 @@ impl<D: Device> Lane<D> {
             Err(error) => panic!("model: {name} is not bound: {error}"),
         };
         for done in 0..count {
-            // There is one: no more requests are in flight than there are cells, unless the
-            // device makes some up.
+            // There is one: a request that nobody made would have ended the run.
             let Some(at) = spare.pop() else { panic!("ring ledger: {name} takes too many chains") };
             let chain = &mut chains[at];
             let token = match device.pop(&mut ring, chain) {
