@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use super::error::ActivateError;
 use super::guest::Guest;
 use super::layout::{DESCRIPTOR, Descriptor};
-use super::{Broken, RingMemory};
+use super::{Broken, DescriptorTable as _, RingMemory};
 use crate::memory::{Access, AddressKind, LogMemory, Part, Placement};
 
 /// A part of a ring. A part that lies in one region, as nearly all do, is accessed through what
@@ -144,38 +144,25 @@ impl<'g, B: RingMemory> Area<'g, B> {
             .ok_or(self.gone())
     }
 
-    /// What backs the part and its offset there, if no border goes through it.
+    /// The part as a table of descriptors, if no border goes through it.
     #[inline]
-    pub(super) const fn whole(&self) -> Option<(&'g B, u64)> {
-        if self.is_whole { Some((self.backing, self.offset)) } else { None }
+    pub(super) fn table(&self) -> Option<B::Table<'g>> {
+        if self.is_whole { self.backing.table(self.offset, self.first) } else { None }
     }
 
-    /// Loads the descriptor of a slot, wherever a border cuts it (VQ-028).
-    #[inline]
-    pub(super) fn descriptor<L: LogMemory + ?Sized>(
-        &self,
-        guest: &Guest<'g, B, L>,
-        slot: u16,
-    ) -> Result<Descriptor, Broken> {
-        match self.whole() {
-            Some(whole) => self.descriptor_of(whole, slot),
-            None => self.descriptor_in_pieces(guest, slot),
-        }
-    }
-
-    /// Loads the descriptor of a slot of a part that no border goes through.
+    /// Loads the descriptor of a slot from the table that the part is.
     #[inline]
     pub(super) fn descriptor_of(
         &self,
-        (backing, offset): (&'g B, u64),
+        table: &B::Table<'g>,
         slot: u16,
     ) -> Result<Descriptor, Broken> {
-        let offset = offset.wrapping_add(DESCRIPTOR * u64::from(slot));
-        backing.load_descriptor(offset).map(Descriptor::of).ok_or(self.gone())
+        table.descriptor(slot.into()).map(Descriptor::of).ok_or(self.gone())
     }
 
+    /// Loads the descriptor of a slot, wherever a border cuts it (VQ-028).
     #[cold]
-    fn descriptor_in_pieces<L: LogMemory + ?Sized>(
+    pub(super) fn descriptor_in_pieces<L: LogMemory + ?Sized>(
         &self,
         guest: &Guest<'g, B, L>,
         slot: u16,

@@ -1,10 +1,12 @@
 //! Memory that is mapped: what the walkers run on in production.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
-use vm_memory::{AtomicInteger, VolatileMemory};
+use vm_memory::bitmap::{BS, Bitmap};
+use vm_memory::{AtomicInteger, VolatileMemory, VolatileSlice};
 
-use super::RingMemory;
+use super::memory::{DescriptorTable, RingMemory};
 
 /// Mapped memory of `vm-memory`: a `VolatileSlice`, an `MmapRegion`, or what else gives slices.
 ///
@@ -21,7 +23,35 @@ impl<M: VolatileMemory> Mapped<M> {
     }
 }
 
+/// Descriptors in mapped memory.
+pub struct Table<'a, B: Bitmap>(VolatileSlice<'a, BS<'a, B>>);
+
+impl<B: Bitmap> fmt::Debug for Table<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+impl<B: Bitmap> DescriptorTable for Table<'_, B> {
+    #[inline]
+    fn descriptor(&self, index: u32) -> Option<u128> {
+        let offset = usize::try_from(index).ok()?.checked_mul(16)?;
+        self.0.get_ref::<u128>(offset).ok().map(|raw| u128::from_le(raw.load()))
+    }
+}
+
 impl<M: VolatileMemory> RingMemory for Mapped<M> {
+    type Table<'a>
+        = Table<'a, M::B>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn table(&self, offset: u64, len: u64) -> Option<Self::Table<'_>> {
+        let (offset, len) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
+        self.0.get_slice(offset, len).ok().map(Table)
+    }
+
     #[inline]
     fn load_u16(&self, offset: u64, order: Ordering) -> Option<u16> {
         self.atomic::<AtomicU16>(offset).map(|field| u16::from_le(field.load(order)))

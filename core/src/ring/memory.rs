@@ -1,6 +1,9 @@
 //! What backs a region of guest memory.
 
+use core::fmt;
 use core::sync::atomic::Ordering;
+
+use super::layout::DESCRIPTOR;
 
 /// The memory of one region, which somebody else may change at any moment.
 ///
@@ -27,6 +30,15 @@ pub trait RingMemory {
     /// tables have no alignment.
     fn load_descriptor(&self, offset: u64) -> Option<u128>;
 
+    /// What a table of descriptors is loaded from: see [`table`](Self::table).
+    type Table<'a>: DescriptorTable + fmt::Debug
+    where
+        Self: 'a;
+
+    /// The `len` bytes at `offset` as descriptors, looked up once for all of them. It may give
+    /// more than that: [`At`] gives whatever `load_descriptor` does.
+    fn table(&self, offset: u64, len: u64) -> Option<Self::Table<'_>>;
+
     /// Stores the length of a packed used descriptor; its offset is a multiple of 4.
     fn store_u32(&self, offset: u64, value: u32) -> Option<()>;
 
@@ -47,7 +59,45 @@ pub trait RingMemory {
     fn fence(&self);
 }
 
+/// Descriptors that lie next to each other.
+pub trait DescriptorTable {
+    /// Loads a descriptor, each byte once (VQ-024, PK-030).
+    fn descriptor(&self, index: u32) -> Option<u128>;
+}
+
+/// Descriptors of a memory, from an offset on.
+pub struct At<'a, M: ?Sized> {
+    /// The memory.
+    pub memory: &'a M,
+    /// Bytes from the start of the region.
+    pub offset: u64,
+}
+
+impl<M: ?Sized> fmt::Debug for At<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("At").field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
+
+impl<M: RingMemory + ?Sized> DescriptorTable for At<'_, M> {
+    #[inline]
+    fn descriptor(&self, index: u32) -> Option<u128> {
+        let offset = DESCRIPTOR.wrapping_mul(index.into());
+        self.memory.load_descriptor(self.offset.wrapping_add(offset))
+    }
+}
+
 impl<M: RingMemory + ?Sized> RingMemory for &M {
+    type Table<'a>
+        = M::Table<'a>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn table(&self, offset: u64, len: u64) -> Option<Self::Table<'_>> {
+        (**self).table(offset, len)
+    }
+
     #[inline]
     fn load_u16(&self, offset: u64, order: Ordering) -> Option<u16> {
         (**self).load_u16(offset, order)

@@ -46,7 +46,7 @@ pub use event::{Wish, need_event};
 pub use guest::{Guest, Log};
 pub use layout::flag;
 pub use mapped::Mapped;
-pub use memory::RingMemory;
+pub use memory::{At, DescriptorTable, RingMemory};
 pub use packed::{PackedQueue, PackedRing};
 pub use position::Position;
 pub use queue::{Queue, QueueRing};

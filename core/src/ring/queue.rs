@@ -109,7 +109,7 @@ impl Queue {
 
 /// A ring of either layout during one wake-up.
 #[derive(Debug)]
-pub enum QueueRing<'r, B, L: ?Sized> {
+pub enum QueueRing<'r, B: RingMemory + 'r, L: ?Sized> {
     /// Split.
     Split(SplitRing<'r, B, L>),
     /// Packed.

@@ -3,7 +3,8 @@
 use super::error::Shape;
 use super::guest::{Fault, Guest, Near, Nowhere};
 use super::layout::{DESCRIPTOR, Descriptor};
-use super::{Limits, RingMemory};
+
+use super::{DescriptorTable as _, Limits, RingMemory};
 use crate::memory::{Access, AddressKind, LogMemory};
 
 /// An indirect table whose every byte is in memory.
@@ -57,21 +58,17 @@ impl<'g, B: RingMemory> Table<'g, B> {
         self.len / 16
     }
 
-    /// What backs the table and its offset there, if no border goes through it.
+    /// Its entries, if no border goes through them.
     #[inline]
-    pub(super) const fn whole(&self) -> Option<(&'g B, u64)> {
-        self.whole
+    pub(super) fn whole(&self) -> Option<B::Table<'g>> {
+        let (backing, offset) = self.whole?;
+        backing.table(offset, self.len.into())
     }
 
     /// Loads an entry of a table that no border goes through.
     #[inline]
-    pub(super) fn entry_of(
-        &self,
-        (backing, offset): (&'g B, u64),
-        index: u32,
-    ) -> Result<Descriptor, Fault> {
-        let offset = offset.wrapping_add(DESCRIPTOR.wrapping_mul(index.into()));
-        backing.load_descriptor(offset).map(Descriptor::of).ok_or(self.gone())
+    pub(super) fn entry_of(&self, table: &B::Table<'g>, index: u32) -> Result<Descriptor, Fault> {
+        table.descriptor(index).map(Descriptor::of).ok_or(self.gone())
     }
 
     /// Loads an entry, wherever a border cuts it (VQ-028).

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use loom::sync::atomic::{AtomicU16, fence};
-use vhost_fuzz_core::ring::RingMemory;
+use vhost_fuzz_core::ring::{At, RingMemory};
 
 /// Memory made of cells of 2 bytes, each an atomic of loom.
 ///
@@ -92,6 +92,12 @@ fn join(cells: &[u16]) -> u128 {
 }
 
 impl RingMemory for Cells {
+    type Table<'a> = At<'a, Self>;
+
+    fn table(&self, offset: u64, _: u64) -> Option<At<'_, Self>> {
+        Some(At { memory: self, offset })
+    }
+
     fn load_u16(&self, offset: u64, order: Ordering) -> Option<u16> {
         self.cell(offset).map(|cell| cell.field().load(order))
     }
@@ -185,6 +191,12 @@ impl Faulty {
 }
 
 impl RingMemory for Faulty {
+    type Table<'a> = At<'a, Self>;
+
+    fn table(&self, offset: u64, _: u64) -> Option<At<'_, Self>> {
+        Some(At { memory: self, offset })
+    }
+
     fn load_u16(&self, offset: u64, order: Ordering) -> Option<u16> {
         self.cells.load_u16(offset, self.load_order(order))
     }

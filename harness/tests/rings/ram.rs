@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use vhost_fuzz_core::memory::{DirtyLog, Iotlb, MemoryTable, Space};
-use vhost_fuzz_core::ring::{Guest, Log, RingMemory};
+use vhost_fuzz_core::ring::{At, Guest, Log, RingMemory};
 use vhost_fuzz_core::vhost_user::payload::{Iotlb as IotlbMessage, LogBase, Region};
 
 /// What the user address of a region is above its guest address.
@@ -92,6 +92,12 @@ impl Bank {
 }
 
 impl RingMemory for Bank {
+    type Table<'a> = At<'a, Self>;
+
+    fn table(&self, offset: u64, _: u64) -> Option<At<'_, Self>> {
+        Some(At { memory: self, offset })
+    }
+
     fn load_u16(&self, offset: u64, order: Ordering) -> Option<u16> {
         self.at_once(offset, Some(order)).map(u16::from_le_bytes)
     }

@@ -147,8 +147,10 @@ impl PackedQueue {
             let gone = BindError::Place(ActivateError::Access { part });
             Area::new(guest, &life.placement, part).ok_or(gone)
         };
+        let descriptors = area(Part::Descriptor)?;
         Ok(PackedRing {
-            descriptors: area(Part::Descriptor)?,
+            table: descriptors.table(),
+            descriptors,
             driver: area(Part::Available)?,
             device: area(Part::Used)?,
             guest: *guest,
@@ -223,8 +225,10 @@ fn find<B: RingMemory, L: LogMemory + ?Sized>(
 
 /// A packed ring during one wake-up.
 #[derive(Debug)]
-pub struct PackedRing<'r, B, L: ?Sized> {
+pub struct PackedRing<'r, B: RingMemory + 'r, L: ?Sized> {
     descriptors: Area<'r, B>,
+    /// The descriptors, if no border goes through them: nearly always.
+    table: Option<B::Table<'r>>,
     /// The driver's event suppression structure.
     driver: Area<'r, B>,
     /// The device's event suppression structure.

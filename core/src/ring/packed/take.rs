@@ -151,14 +151,16 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
     /// what its id is have to be known to give it back.
     #[inline]
     fn walk(&mut self, first: Descriptor, chain: &mut Chain) -> Result<List, Walk> {
-        let Self { descriptors, guest, life, .. } = self;
+        let Self { descriptors, table, guest, life, .. } = self;
         let collector = &mut Collector::new(chain, guest, life.setup.buffer_kind, life.near);
         // A loop of its own for nearly every ring: one that no border goes through.
-        let mut list = match descriptors.whole() {
-            Some(whole) => {
-                follow(life, collector, first, |slot| descriptors.descriptor_of(whole, slot))
+        let mut list = match table {
+            Some(table) => {
+                follow(life, collector, first, |slot| descriptors.descriptor_of(table, slot))
             }
-            None => follow(life, collector, first, |slot| descriptors.descriptor(guest, slot)),
+            None => {
+                follow(life, collector, first, |slot| descriptors.descriptor_in_pieces(guest, slot))
+            }
         }?;
         complete(collector, &mut list).map_err(Walk::Miss)?;
         life.near = collector.near();
@@ -279,7 +281,7 @@ fn add_table<B: RingMemory, L: LogMemory + ?Sized>(
     let table = Table::open(guest, setup.buffer_kind, table, &setup.limits, collector.near())?;
     let entries = table.entries();
     match table.whole() {
-        Some(whole) => add_entries(collector, entries, |index| table.entry_of(whole, index)),
+        Some(whole) => add_entries(collector, entries, |index| table.entry_of(&whole, index)),
         None => add_entries(collector, entries, |index| table.entry_in_pieces(guest, index)),
     }
 }

@@ -137,8 +137,10 @@ impl SplitQueue {
             let gone = BindError::Place(ActivateError::Access { part });
             Area::new(guest, &life.placement, part).ok_or(gone)
         };
+        let descriptors = area(Part::Descriptor)?;
         Ok(SplitRing {
-            descriptors: area(Part::Descriptor)?,
+            table: descriptors.table(),
+            descriptors,
             available: area(Part::Available)?,
             used: area(Part::Used)?,
             guest: *guest,
@@ -207,8 +209,10 @@ fn find<B: RingMemory, L: LogMemory + ?Sized>(
 
 /// A split ring during one wake-up.
 #[derive(Debug)]
-pub struct SplitRing<'r, B, L: ?Sized> {
+pub struct SplitRing<'r, B: RingMemory + 'r, L: ?Sized> {
     descriptors: Area<'r, B>,
+    /// The descriptors, if no border goes through them: nearly always.
+    table: Option<B::Table<'r>>,
     available: Area<'r, B>,
     used: Area<'r, B>,
     guest: Guest<'r, B, L>,

@@ -22,12 +22,26 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
             }
             Err(error) => return Err(self.give_up(error, chain)),
         };
-        let token = self.walk_from(head, chain);
-        if !matches!(token, Err(PopError::Miss(_) | PopError::Broken(_))) {
-            self.life.next_avail = self.life.next_avail.wrapping_add(1);
-            self.budget = self.budget.wrapping_sub(1);
+        match self.walk(head, chain) {
+            Ok(()) => {
+                self.advance();
+                Ok(Some(self.token(head, chain.writable_bytes())))
+            }
+            Err(walk) => {
+                let error = self.refuse(walk, head, chain);
+                if matches!(error, PopError::Malformed { .. }) {
+                    self.advance();
+                }
+                Err(error)
+            }
         }
-        token.map(Some)
+    }
+
+    /// The next head is taken.
+    #[inline]
+    const fn advance(&mut self) {
+        self.life.next_avail = self.life.next_avail.wrapping_add(1);
+        self.budget = self.budget.wrapping_sub(1);
     }
 
     /// Nothing was taken, and the ring may be broken.
@@ -55,7 +69,10 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
             _ => self.claim(head),
         };
         self.fuse(step)?;
-        let token = self.walk_from(head, chain);
+        let token = match self.walk(head, chain) {
+            Ok(()) => Ok(self.token(head, chain.writable_bytes())),
+            Err(walk) => Err(self.refuse(walk, head, chain)),
+        };
         if !matches!(token, Err(PopError::Miss(_) | PopError::Broken(_))) {
             self.life.lost = self.life.lost.wrapping_sub(1);
         }
@@ -115,22 +132,13 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
             return Err(Broken::Head { head, size });
         }
         let (word, bit) = bit(head);
-        match self.in_flight.get_mut(word) {
-            Some(heads) if *heads & bit == 0 => {
-                *heads |= bit;
-                Ok(())
-            }
-            _ => Err(Broken::HeadInFlight { head }),
+        if let Some(heads) = self.in_flight.get_mut(word)
+            && *heads & bit == 0
+        {
+            *heads |= bit;
+            return Ok(());
         }
-    }
-
-    /// Walks a chain whose head was claimed, and gives it a token.
-    #[inline]
-    fn walk_from(&mut self, head: u16, chain: &mut Chain) -> Result<Token, PopError> {
-        match self.walk(head, chain) {
-            Ok(()) => Ok(self.token(head, chain.writable_bytes())),
-            Err(walk) => Err(self.refuse(walk, head, chain)),
-        }
+        Err(Broken::HeadInFlight { head })
     }
 
     /// A token for the next chain.
@@ -172,16 +180,16 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
     /// of them than the table has (VQ-014, VQ-024, VQ-069).
     #[inline]
     fn walk(&mut self, head: u16, chain: &mut Chain) -> Result<(), Walk> {
-        let Self { descriptors, guest, life, .. } = self;
+        let Self { descriptors, table, guest, life, .. } = self;
         let collector = &mut Collector::new(chain, guest, life.setup.buffer_kind, life.near);
         // A loop of its own for nearly every table: one that no border goes through.
-        match descriptors.whole() {
-            Some(whole) => follow(&life.setup, collector, head, |index| {
-                descriptors.descriptor_of(whole, index)
+        match table {
+            Some(table) => follow(&life.setup, collector, head, |index| {
+                descriptors.descriptor_of(table, index)
             }),
-            None => {
-                follow(&life.setup, collector, head, |index| descriptors.descriptor(guest, index))
-            }
+            None => follow(&life.setup, collector, head, |index| {
+                descriptors.descriptor_in_pieces(guest, index)
+            }),
         }?;
         life.near = collector.near();
         Ok(collector.finish()?)
@@ -237,7 +245,7 @@ fn walk_table<B: RingMemory, L: LogMemory + ?Sized>(
     let table = Table::open(guest, setup.buffer_kind, table, &setup.limits, collector.near())?;
     let limit = table.entries();
     match table.whole() {
-        Some(whole) => follow_table(collector, limit, |index| table.entry_of(whole, index)),
+        Some(whole) => follow_table(collector, limit, |index| table.entry_of(&whole, index)),
         None => follow_table(collector, limit, |index| table.entry_in_pieces(guest, index)),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use vhost_fuzz_core::memory::{MemoryTable, RingSize};
 use vhost_fuzz_core::ring::{
-    ActivateError, BindError, Broken, Chain, Guest, Layout, PackedQueue, PackedRing, PopError,
+    ActivateError, At, BindError, Broken, Chain, Guest, Layout, PackedQueue, PackedRing, PopError,
     Position, PutError, Ring, RingMemory, Setup, SplitQueue, SplitRing, Token,
 };
 
@@ -18,6 +18,15 @@ use crate::ring::Device;
 pub struct Access<F>(RamRegion, PhantomData<F>);
 
 impl<F: Fault> RingMemory for Access<F> {
+    type Table<'a>
+        = At<'a, Self>
+    where
+        Self: 'a;
+
+    fn table(&self, offset: u64, _: u64) -> Option<At<'_, Self>> {
+        Some(At { memory: self, offset })
+    }
+
     fn load_u16(&self, offset: u64, order: Ordering) -> Option<u16> {
         self.0.load_u16(offset, order)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use vhost_fuzz_core::ring::RingMemory;
+use vhost_fuzz_core::ring::{At, RingMemory};
 
 use super::arena::Arena;
 
@@ -85,6 +85,12 @@ impl fmt::Debug for RamRegion {
 }
 
 impl RingMemory for RamRegion {
+    type Table<'a> = At<'a, Self>;
+
+    fn table(&self, offset: u64, _: u64) -> Option<At<'_, Self>> {
+        Some(At { memory: self, offset })
+    }
+
     #[inline]
     fn load_u16(&self, offset: u64, _: Ordering) -> Option<u16> {
         let place = self.field_at("read", offset, 2);
