@@ -233,32 +233,44 @@ const fn too_long(slots: u16, size: u16) -> Broken {
     }
 }
 
-/// Takes in what one slot of a list says. After something wrong, nothing is looked at.
-#[inline(never)]
+/// Takes in what one slot of a list says, which is not as nearly all are. After something wrong,
+/// nothing is looked at.
+#[inline]
 fn add<B: RingMemory, L: LogMemory + ?Sized>(
     setup: &Setup,
     collector: &mut Collector<'_, '_, B, L>,
     slot: Descriptor,
     list: &mut List,
 ) -> Result<(), Miss> {
-    if list.fault.is_some() {
-        return Ok(());
-    }
     let Descriptor { address, len, fourth: flags, .. } = slot;
-    let added = if flags & flag::INDIRECT != 0 {
+    let added = if list.fault.is_some() {
+        Ok(())
+    } else if flags & flag::INDIRECT == 0 {
+        collector.add(address, len, flags)
+    } else {
         let is_alone = list.slots == 1 && flags & flag::NEXT == 0;
         add_table(setup, collector, (address, len), is_alone)
-    } else {
-        collector.add(address, len, flags)
     };
     match added {
         Ok(()) => Ok(()),
-        Err(Fault::Shape(shape)) => {
+        Err(fault) => note(fault, collector, list),
+    }
+}
+
+/// Something is wrong with a list: it is followed on, to know its slots and its id.
+#[cold]
+fn note<B: RingMemory, L: LogMemory + ?Sized>(
+    fault: Fault,
+    collector: &mut Collector<'_, '_, B, L>,
+    list: &mut List,
+) -> Result<(), Miss> {
+    match fault {
+        Fault::Shape(shape) => {
             list.fault = Some(shape);
             collector.close();
             Ok(())
         }
-        Err(Fault::Miss(miss)) => Err(miss),
+        Fault::Miss(miss) => Err(miss),
     }
 }
 
