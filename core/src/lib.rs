@@ -9,6 +9,7 @@
 //! * [`session`]: what the messages of a connection add up to, on the back-end's side.
 //! * [`memory`]: regions of guest memory, address translation, the dirty log, where a ring lies.
 //! * [`ring`]: chains of descriptors in split and packed rings.
+//! * [`net`]: frames of a guest, and what a gateway answers.
 //! * [`inflight`]: the shared memory that tells a restarted back-end what it still owes.
 //! * [`frontend`]: the front-end role, on both sockets.
 //! * [`channel`]: the back-end's end of the back-end channel.
@@ -25,6 +26,7 @@ pub mod channel;
 pub mod frontend;
 pub mod inflight;
 pub mod memory;
+pub mod net;
 pub mod ring;
 pub mod rule;
 pub mod session;

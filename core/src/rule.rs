@@ -44,6 +44,16 @@ families! {
     Queue: vq, "VQ";
     /// `spec/virtio.md` §7.2: the packed ring.
     Packed: pk, "PK";
+    /// `spec/virtio.md` §7.3: virtio-net.
+    Net: net, "NET";
+    /// `spec/virtio.md` §7.5: Ethernet, IPv4 and UDP.
+    Link: l2, "L2";
+    /// `spec/virtio.md` §7.5: ARP.
+    Arp: ar, "AR";
+    /// `spec/virtio.md` §7.6: DHCPv4.
+    Dhcp: dh, "DH";
+    /// `spec/virtio.md` §7.7: the IPv6 responder.
+    Ipv6: v6, "V6";
     /// `spec/decisions.md`: what this project decided where the specification leaves a choice.
     Decision: dc, "DC";
 }
@@ -90,6 +100,8 @@ mod tests {
         assert_eq!(Rule::vu(20).to_string(), "VU-020");
         assert_eq!(Rule::vq(32).to_string(), "VQ-032");
         assert_eq!(Rule::pk(41).to_string(), "PK-041");
+        assert_eq!(Rule::net(13).to_string(), "NET-013");
+        assert_eq!(Rule::l2(1).to_string(), "L2-001");
         assert_eq!(Rule::dc(1).to_string(), "DC-001");
         assert_eq!(Rule::dc(1).family(), Family::Decision);
         assert_eq!(Rule::vu(269).number(), 269);
@@ -97,7 +109,18 @@ mod tests {
 
     #[test]
     fn no_two_families_share_a_prefix() {
-        let families = [Rule::vu(7), Rule::vq(7), Rule::pk(7), Rule::dc(7)].map(Rule::family);
+        let families = [
+            Rule::vu(7),
+            Rule::vq(7),
+            Rule::pk(7),
+            Rule::net(7),
+            Rule::l2(7),
+            Rule::ar(7),
+            Rule::dh(7),
+            Rule::v6(7),
+            Rule::dc(7),
+        ]
+        .map(Rule::family);
         assert_eq!(families, Family::ALL);
         for (index, family) in families.iter().enumerate() {
             assert!(families[..index].iter().all(|other| other.prefix() != family.prefix()));

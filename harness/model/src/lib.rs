@@ -10,6 +10,7 @@ pub mod channel;
 pub mod frontend;
 pub mod inflight;
 pub mod memory;
+pub mod net;
 pub mod ring;
 pub mod session;
 pub mod vhost_user;
@@ -25,6 +26,16 @@ pub enum Id {
     Vq(u16),
     /// `PK-nnn` of `spec/virtio.md` §7.2.
     Pk(u16),
+    /// `NET-nnn` of `spec/virtio.md` §7.3.
+    Net(u16),
+    /// `L2-nnn` of `spec/virtio.md` §7.5.
+    L2(u16),
+    /// `AR-nnn` of `spec/virtio.md` §7.5.
+    Ar(u16),
+    /// `DH-nnn` of `spec/virtio.md` §7.6.
+    Dh(u16),
+    /// `V6-nnn` of `spec/virtio.md` §7.7.
+    V6(u16),
     /// `DC-nnn` of `spec/decisions.md`.
     Dc(u16),
 }
@@ -35,6 +46,11 @@ impl fmt::Display for Id {
             Self::Vu(number) => ("VU", number),
             Self::Vq(number) => ("VQ", number),
             Self::Pk(number) => ("PK", number),
+            Self::Net(number) => ("NET", number),
+            Self::L2(number) => ("L2", number),
+            Self::Ar(number) => ("AR", number),
+            Self::Dh(number) => ("DH", number),
+            Self::V6(number) => ("V6", number),
             Self::Dc(number) => ("DC", number),
         };
         write!(f, "{family}-{number:03}")

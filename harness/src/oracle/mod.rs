@@ -35,6 +35,11 @@ pub fn id(rule: Rule) -> Id {
         Family::VhostUser => Id::Vu(rule.number()),
         Family::Queue => Id::Vq(rule.number()),
         Family::Packed => Id::Pk(rule.number()),
+        Family::Net => Id::Net(rule.number()),
+        Family::Link => Id::L2(rule.number()),
+        Family::Arp => Id::Ar(rule.number()),
+        Family::Dhcp => Id::Dh(rule.number()),
+        Family::Ipv6 => Id::V6(rule.number()),
         Family::Decision => Id::Dc(rule.number()),
     }
 }
@@ -45,7 +50,17 @@ mod tests {
 
     #[test]
     fn both_sides_name_a_rule_alike() {
-        let rules = [Rule::vu(20), Rule::vq(32), Rule::pk(41), Rule::dc(1)];
+        let rules = [
+            Rule::vu(20),
+            Rule::vq(32),
+            Rule::pk(41),
+            Rule::net(1),
+            Rule::l2(1),
+            Rule::ar(1),
+            Rule::dh(1),
+            Rule::v6(1),
+            Rule::dc(1),
+        ];
         assert_eq!(rules.map(Rule::family), Family::ALL);
         for rule in rules {
             assert_eq!(id(rule).to_string(), rule.to_string());

@@ -47,7 +47,7 @@ const VIRTIO_CODES: Codes =
 
 /// The tables, one for each family, in the order of the report. Tables of families that no code
 /// deals with yet are not read.
-static SOURCES: [Source; 4] = [
+static SOURCES: [Source; 9] = [
     Source {
         family: Family::VhostUser,
         file: "vhost-user.md",
@@ -66,6 +66,41 @@ static SOURCES: [Source; 4] = [
         family: Family::Packed,
         file: "virtio.md",
         heading: "### 7.2 ",
+        columns: VIRTIO_COLUMNS,
+        codes: Some(VIRTIO_CODES),
+    },
+    Source {
+        family: Family::Net,
+        file: "virtio.md",
+        heading: "### 7.3 ",
+        columns: VIRTIO_COLUMNS,
+        codes: Some(VIRTIO_CODES),
+    },
+    Source {
+        family: Family::Link,
+        file: "virtio.md",
+        heading: "### 7.5 ",
+        columns: VIRTIO_COLUMNS,
+        codes: Some(VIRTIO_CODES),
+    },
+    Source {
+        family: Family::Arp,
+        file: "virtio.md",
+        heading: "### 7.5 ",
+        columns: VIRTIO_COLUMNS,
+        codes: Some(VIRTIO_CODES),
+    },
+    Source {
+        family: Family::Dhcp,
+        file: "virtio.md",
+        heading: "### 7.6 ",
+        columns: VIRTIO_COLUMNS,
+        codes: Some(VIRTIO_CODES),
+    },
+    Source {
+        family: Family::Ipv6,
+        file: "virtio.md",
+        heading: "### 7.7 ",
         columns: VIRTIO_COLUMNS,
         codes: Some(VIRTIO_CODES),
     },

@@ -1,0 +1,14 @@
+//! Frames of a guest: what stands in front of them in a chain, what they say, and what a gateway
+//! answers.
+//!
+//! A frame was copied once out of guest memory; everything here reads that copy. Numbers are
+//! big-endian on the wire, but those of the virtio-net header little-endian.
+//!
+//! * [`ethernet`]: Ethernet II and 802.1Q (spec §6.1).
+//! * [`checksum`]: the internet checksum (RFC 1071).
+
+pub mod checksum;
+pub mod ethernet;
+mod mac;
+
+pub use mac::Mac;

@@ -1,0 +1,5 @@
+//! What the specification says about frames: `spec/virtio.md` §3 and §6.
+//!
+//! Plain numbers and slices; nothing here knows the code under test.
+
+pub mod ethernet;
