@@ -50,7 +50,7 @@ families! {
     Link: l2, "L2";
     /// `spec/virtio.md` §7.5: ARP.
     Arp: ar, "AR";
-    /// `spec/virtio.md` §7.6: DHCPv4.
+    /// `spec/virtio.md` §7.6: `DHCPv4`.
     Dhcp: dh, "DH";
     /// `spec/virtio.md` §7.7: the IPv6 responder.
     Ipv6: v6, "V6";
