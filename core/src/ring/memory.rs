@@ -1,9 +1,10 @@
 //! What backs a region of guest memory.
 
 use core::fmt;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use super::layout::DESCRIPTOR;
+use crate::memory::Backing;
 
 /// The memory of one region, which somebody else may change at any moment.
 ///
@@ -151,5 +152,54 @@ impl<M: RingMemory + ?Sized> RingMemory for &M {
     #[inline]
     fn fence(&self) {
         (**self).fence();
+    }
+}
+
+/// What a session keeps of a region. Pieces that are mapped while they are used only are not
+/// accessible this way: every access gives `None`.
+macro_rules! mapped {
+    ($(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $result:ty;)+) => {
+        $(
+            #[inline]
+            fn $name(&self $(, $argument: $type)*) -> $result {
+                match self {
+                    Self::Mapped(memory) => memory.$name($($argument),*),
+                    Self::OnDemand(_) => None,
+                }
+            }
+        )+
+    };
+}
+
+impl<F, M: RingMemory> RingMemory for Backing<F, M> {
+    type Table<'a>
+        = M::Table<'a>
+    where
+        Self: 'a;
+
+    mapped! {
+        fn table(&self, offset: u64, len: u64) -> Option<Self::Table<'_>>;
+        fn load_u16(&self, offset: u64, order: Ordering) -> Option<u16>;
+        fn store_u16(&self, offset: u64, value: u16, order: Ordering) -> Option<()>;
+        fn load_u32(&self, offset: u64) -> Option<u32>;
+        fn load_u64(&self, offset: u64, order: Ordering) -> Option<u64>;
+        fn load_descriptor(&self, offset: u64) -> Option<u128>;
+        fn store_u32(&self, offset: u64, value: u32) -> Option<()>;
+        fn store_u64(&self, offset: u64, value: u64) -> Option<()>;
+        fn read(&self, offset: u64, bytes: &mut [u8]) -> Option<()>;
+        fn write(&self, offset: u64, bytes: &[u8]) -> Option<()>;
+    }
+
+    #[inline]
+    fn is_aligned(&self, offset: u64, align: u64) -> bool {
+        match self {
+            Self::Mapped(memory) => memory.is_aligned(offset, align),
+            Self::OnDemand(_) => false,
+        }
+    }
+
+    #[inline]
+    fn fence(&self) {
+        fence(Ordering::SeqCst);
     }
 }

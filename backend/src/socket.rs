@@ -67,6 +67,7 @@ impl From<Errno> for ReceiveError {
 pub struct Receiver {
     framer: Framer<OwnedFd>,
     buffer: Box<[u8]>,
+    flags: RecvFlags,
 }
 
 impl Receiver {
@@ -77,7 +78,16 @@ impl Receiver {
         Self {
             framer: Framer::new(kind, limit),
             buffer: vec![0; payload.max(HEADER_LEN)].into_boxed_slice(),
+            flags: RecvFlags::CMSG_CLOEXEC,
         }
+    }
+
+    /// The same, but a call that would have to wait ends in `EAGAIN`, also on a socket that
+    /// blocks. The next one goes on there.
+    #[must_use]
+    pub fn without_waiting(mut self) -> Self {
+        self.flags |= RecvFlags::DONTWAIT;
+        self
     }
 
     /// The next message, or `None` when the peer closed the socket between two messages.
@@ -106,13 +116,13 @@ impl Receiver {
     /// Reads at most `missing` bytes with one call; says whether the stream goes on.
     #[inline]
     fn read(&mut self, socket: BorrowedFd<'_>, missing: usize) -> Result<bool, ReceiveError> {
-        let Self { framer, buffer } = self;
+        let Self { framer, buffer, flags } = self;
         let mut space = Control::new();
         let mut control = RecvAncillaryBuffer::new(&mut space.0);
         let buffer = buffer.get_mut(..missing).unwrap_or_default();
         let received = retry_on_intr(|| {
             let pieces = &mut [IoSliceMut::new(buffer)];
-            recvmsg(socket, pieces, &mut control, RecvFlags::CMSG_CLOEXEC)
+            recvmsg(socket, pieces, &mut control, *flags)
         })?;
         if received.bytes == 0 {
             return Ok(false);

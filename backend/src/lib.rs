@@ -1,0 +1,27 @@
+//! A vhost-user back-end that really serves a front-end.
+//!
+//! The core decides what is legal and what is to be done; this crate does it: it receives messages
+//! with their descriptors, maps memory, waits for kicks, calls drivers, and runs a [`Device`].
+//!
+//! * [`socket`]: messages on a unix stream socket.
+//! * [`mapping`]: files of a front-end in memory.
+//! * [`event`]: kicks and calls.
+//! * [`vring`]: a ring of a connection, with its queue and a chain.
+//! * [`device`]: what a device has to do, and what it is given to do it.
+//! * [`connection`]: one front-end, from its first message to its last.
+//!
+//! One thread serves one front-end. It sleeps in `poll` and not in `epoll`: an `epoll` set keeps
+//! what was registered as long as anybody has the file open, and a front-end keeps its end of
+//! every eventfd that it has sent. A set that is made anew before each sleep cannot be out of date.
+
+pub mod connection;
+pub mod device;
+pub mod event;
+mod host;
+pub mod mapping;
+pub mod socket;
+pub mod vring;
+
+pub use connection::{Connection, End, ServeError};
+pub use device::{Device, Rings};
+pub use mapping::Mapping;
