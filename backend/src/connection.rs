@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use vhost_fuzz_core::channel::{Notifier, Signal, signal as way};
+use vhost_fuzz_core::memory::Backing;
 use vhost_fuzz_core::session::{
     Done, Effect, OfferError, Position, Refusal, Reply, Service, Session, Step,
 };
@@ -19,7 +20,7 @@ use crate::event::{NOW, consume, signal};
 use crate::host::Host;
 use crate::mapping::Mapping;
 use crate::socket::{ReceiveError, Receiver, send};
-use crate::vring::Vring;
+use crate::vring::{Memory, Vring};
 
 /// Most rings of an offer.
 const MAX_RINGS: usize = 256;
@@ -39,6 +40,8 @@ pub enum End {
     Refused(Refusal),
     /// We were told to stop.
     Stopped,
+    /// It has shortened a file that it shares with us (HZ-46).
+    MemoryLost,
 }
 
 /// Why a connection cannot go on.
@@ -126,12 +129,28 @@ impl<D: Device> Connection<D> {
         stop: Option<BorrowedFd<'_>>,
     ) -> Result<Option<End>, ServeError> {
         let has_more = self.work();
+        if self.is_memory_lost() {
+            return Ok(Some(End::MemoryLost));
+        }
         let woken = self.sleep(socket, stop, has_more).map_err(ServeError::Poll)?;
         if woken.is_stopped {
             return Ok(Some(End::Stopped));
         }
         self.consume_kicks(&woken.kicks);
         if woken.is_spoken_to { self.serve_message(socket) } else { Ok(None) }
+    }
+
+    /// Whether something that is mapped is not in its file any more.
+    fn is_memory_lost(&self) -> bool {
+        let Self { session, .. } = self;
+        let mut regions = session.memory().slots().iter();
+        let is_lost = |backing: &Memory| match backing {
+            Backing::Mapped(mapping) => mapping.is_lost(),
+            Backing::OnDemand(_) => false,
+        };
+        regions.any(|slot| is_lost(&slot.backing))
+            || session.log().is_some_and(|log| log.mapping.is_lost())
+            || session.inflight().is_some_and(|area| area.mapping.is_lost())
     }
 
     /// Gives every ring with work one wake-up. Says whether there is more.

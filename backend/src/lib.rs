@@ -8,7 +8,9 @@
 //! * [`event`]: kicks and calls.
 //! * [`vring`]: a ring of a connection, with its queue and a chain.
 //! * [`device`]: what a device has to do, and what it is given to do it.
+//! * [`sigbus`]: what to do when the file behind a mapping is shortened.
 //! * [`connection`]: one front-end, from its first message to its last.
+//! * [`listener`]: one front-end after another, at a path.
 //!
 //! One thread serves one front-end. It sleeps in `poll` and not in `epoll`: an `epoll` set keeps
 //! what was registered as long as anybody has the file open, and a front-end keeps its end of
@@ -18,7 +20,9 @@ pub mod connection;
 pub mod device;
 pub mod event;
 mod host;
+pub mod listener;
 pub mod mapping;
+pub mod sigbus;
 pub mod socket;
 pub mod vring;
 

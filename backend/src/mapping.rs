@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 
+use crate::sigbus::Watched;
 use rustix::fs::{FileType, MemfdFlags, fstat, ftruncate, memfd_create};
 use rustix::io::Errno;
 use vhost_fuzz_core::inflight::{AreaMemory, Geometry};
@@ -18,6 +19,8 @@ use vm_memory::{AtomicInteger, FileOffset, MmapRegion, VolatileMemory as _, Vola
 /// The bytes asked for may begin in the middle of the first page.
 #[derive(Debug)]
 pub struct Mapping {
+    /// Dropped before the mapping ends.
+    watched: Watched,
     region: MmapRegion<()>,
     /// Bytes of the first page that come before what was asked for.
     skip: usize,
@@ -61,7 +64,8 @@ impl Mapping {
             _ => Errno::INVAL,
         })?;
         let number = |value: u64| usize::try_from(value).map_err(|_| Errno::OVERFLOW);
-        Ok(Self { region, skip: number(range.skip)?, len: number(len)? })
+        let watched = Watched::new(region.as_ptr().expose_provenance(), region.size());
+        Ok(Self { watched, region, skip: number(range.skip)?, len: number(len)? })
     }
 
     /// Its address in this process.
@@ -74,6 +78,13 @@ impl Mapping {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Its file was shortened, and somebody was there since: what is read is worth nothing. Only
+    /// a program that has called [`install`](crate::sigbus::install) lives to see it.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.watched.is_lost()
     }
 
     /// There are none.

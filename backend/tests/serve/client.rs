@@ -1,15 +1,13 @@
-//! A back-end serves a real front-end over a socket: every form of chain, both layouts, until the
-//! front-end is gone.
+//! A device and a front-end for tests.
 
 use std::io::Write as _;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use vhost::vhost_user::Frontend;
 use vhost::{VhostBackend as _, VhostUserMemoryRegionInfo, VringConfigData};
-use vhost_fuzz_backend::connection::{Connection, End, ServeError};
 use vhost_fuzz_backend::device::{Device, Rings};
 use vhost_fuzz_core::session::{EffectError, Offer};
 use vhost_fuzz_world::driver::{AnyDriver, Calls, Driver as _, Format, Request, Setup, Style};
@@ -23,8 +21,9 @@ const RING_PACKED: u64 = 1 << 34;
 
 /// Writes what it reads, each byte the other way round, as far as there is room.
 #[derive(Debug, Default)]
-struct Inverter {
-    chains: usize,
+pub(crate) struct Inverter {
+    /// Chains that it has taken.
+    pub(crate) chains: usize,
 }
 
 impl Device for Inverter {
@@ -82,16 +81,17 @@ impl Device for Inverter {
 }
 
 /// A front-end with one ring in shared memory.
-struct Client {
+pub(crate) struct Client {
     frontend: Frontend,
     ram: Shared,
-    driver: AnyDriver,
+    pub(crate) driver: AnyDriver,
     kick: EventFd,
     call: EventFd,
 }
 
 impl Client {
-    fn connect(stream: &UnixStream, format: Format, layout: Layout) -> Self {
+    /// Sets everything up, and starts the ring.
+    pub(crate) fn connect(stream: &UnixStream, format: Format, layout: Layout) -> Self {
         let frontend = Frontend::from_stream(stream.try_clone().unwrap(), 1);
         let ram = Shared::new(layout).unwrap();
         frontend.set_owner().unwrap();
@@ -136,8 +136,13 @@ impl Client {
         Self { frontend, ram, driver, kick, call }
     }
 
+    /// Stops the ring, and gives where the back-end was.
+    pub(crate) fn stop(&self) -> u32 {
+        self.frontend.get_vring_base(0).unwrap()
+    }
+
     /// Sends a request, waits for the call and gives what came back.
-    fn ask(&mut self, bytes: &[u8], style: &Style) -> Vec<u8> {
+    pub(crate) fn ask(&mut self, bytes: &[u8], style: &Style) -> Vec<u8> {
         let Self { ram, driver, .. } = self;
         let request = Request { readable: bytes, writable: bytes.len() as u64 };
         let _ = driver.want_calls(ram, Calls::Always);
@@ -158,60 +163,4 @@ impl Client {
 fn set_base(mut stream: &UnixStream, base: u32) {
     let words = [10, 1, 8, 0, base];
     stream.write_all(words.map(u32::to_ne_bytes).as_flattened()).unwrap();
-}
-
-type Server = JoinHandle<(Connection<Inverter>, Result<End, ServeError>)>;
-
-fn serve(mut connection: Connection<Inverter>) -> (UnixStream, Server) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let server = thread::spawn(move || {
-        let end = connection.serve(ours.as_fd(), None);
-        (connection, end)
-    });
-    (theirs, server)
-}
-
-fn answers(format: Format, layout: Layout) {
-    let connection = Connection::new(Inverter::default()).unwrap();
-    let (stream, server) = serve(connection);
-    let mut client = Client::connect(&stream, format, layout);
-    for seed in 0..500 {
-        let style = Style { is_aliased: false, ..Style::draw(seed) };
-        let bytes: Vec<_> = (0..=u8::try_from(seed % 200).unwrap()).collect();
-        let expected: Vec<_> = bytes.iter().map(|byte| !byte).collect();
-        assert_eq!(client.ask(&bytes, &style), expected, "{style:?}");
-    }
-    let base = client.frontend.get_vring_base(0).unwrap();
-    assert_eq!(base, client.driver.base(), "all that was taken was given back");
-    drop((client, stream));
-    let (connection, end) = server.join().unwrap();
-    assert_eq!((end, connection.device().chains), (Ok(End::Closed), 500));
-    assert!(connection.session().memory().slots().is_empty(), "nothing stays mapped");
-}
-
-#[test]
-fn a_split_ring_is_served() {
-    answers(Format::Split, Layout::Small);
-    answers(Format::Split, Layout::Odd);
-}
-
-#[test]
-fn a_packed_ring_is_served() {
-    answers(Format::Packed, Layout::Small);
-    answers(Format::Packed, Layout::Odd);
-}
-
-#[test]
-fn one_front_end_after_another() {
-    let mut connection = Connection::new(Inverter::default()).unwrap();
-    for round in 0..20 {
-        let (stream, server) = serve(connection);
-        let format = if round % 2 == 0 { Format::Split } else { Format::Packed };
-        let mut client = Client::connect(&stream, format, Layout::Small);
-        assert_eq!(client.ask(&[1, 2, 3], &Style::default()), [254, 253, 252]);
-        drop((client, stream));
-        let (served, end) = server.join().unwrap();
-        assert_eq!(end, Ok(End::Closed));
-        connection = served;
-    }
 }
