@@ -6,9 +6,12 @@
 //!
 //! * [`ethernet`]: Ethernet II and 802.1Q (spec §6.1).
 //! * [`checksum`]: the internet checksum (RFC 1071).
+//! * [`ipv4`], [`udp`]: what a responder reads and writes of them (spec §6.3).
 
 pub mod checksum;
 pub mod ethernet;
+pub mod ipv4;
 mod mac;
+pub mod udp;
 
 pub use mac::Mac;
