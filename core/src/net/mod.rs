@@ -5,13 +5,19 @@
 //! big-endian on the wire, but those of the virtio-net header little-endian.
 //!
 //! * [`ethernet`]: Ethernet II and 802.1Q (spec §6.1).
+//! * [`arp`]: who answers for a gateway (spec §6.2).
+//! * [`icmp`]: who answers a `ping` (DC-105).
+//! * [`rate`]: how often a port is answered.
 //! * [`checksum`]: the internet checksum (RFC 1071).
 //! * [`ipv4`], [`udp`]: what a responder reads and writes of them (spec §6.3).
 
+pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod icmp;
 pub mod ipv4;
 mod mac;
+pub mod rate;
 pub mod udp;
 
 pub use mac::Mac;

@@ -3,3 +3,5 @@
 //! Plain numbers and slices; nothing here knows the code under test.
 
 pub mod ethernet;
+pub mod gateway;
+pub mod ipv4;
