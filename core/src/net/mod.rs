@@ -10,12 +10,14 @@
 //! * [`rate`]: how often a port is answered.
 //! * [`checksum`]: the internet checksum (RFC 1071).
 //! * [`ipv4`], [`udp`]: what a responder reads and writes of them (spec §6.3).
+//! * [`header`]: the virtio-net header in front of a frame (spec §3.1 to §3.5).
 
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
 pub mod icmp;
 pub mod ipv4;
+pub mod header;
 mod mac;
 pub mod rate;
 pub mod udp;

@@ -5,3 +5,4 @@
 pub mod ethernet;
 pub mod gateway;
 pub mod ipv4;
+pub mod header;
