@@ -3,6 +3,7 @@
 //! `fuzz/dictionaries/<target>.dict` is committed; `cargo xtask corpus dictionaries` writes it and
 //! a test compares.
 
+mod net_header;
 mod ring;
 
 use std::fmt::Write as _;
@@ -44,6 +45,7 @@ pub fn of(target: &str) -> Option<String> {
         "msg_stream" | "diff_vhost" => {
             Some(render(target, messages().chain(numbers()).chain(records())))
         }
+        "net_header" => Some(render(target, net_header::words())),
         "packed_chain" | "split_chain" => {
             Some(render(target, ring::numbers().chain(ring::descriptors())))
         }

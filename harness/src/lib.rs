@@ -24,6 +24,7 @@ pub mod frontend;
 pub mod ledger;
 pub mod memory;
 pub mod mutate;
+pub mod offload;
 pub mod oracle;
 #[cfg(any(feature = "peer-vhost", feature = "peer-virtio-queue"))]
 pub mod peer;

@@ -9,6 +9,7 @@ pub mod framing;
 pub mod frontend;
 pub mod inflight;
 pub mod memory;
+pub mod net_header;
 #[cfg(feature = "peer-virtio-queue")]
 pub mod queue;
 pub mod ring;

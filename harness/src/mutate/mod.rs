@@ -6,6 +6,7 @@
 mod descriptor;
 mod image;
 mod message;
+mod offload;
 mod phrase;
 #[cfg(feature = "peer-virtio-queue")]
 mod queue;
@@ -17,6 +18,7 @@ mod start;
 
 pub use image::{crossover as splice_images, packed_chain, split_chain};
 pub use message::{crossover as splice_messages, mutate as message};
+pub use offload::{crossover as splice_offloads, mutate as offload};
 #[cfg(feature = "peer-virtio-queue")]
 pub use queue::mutate as queue;
 pub use ring::{packed_ring, split_ring};

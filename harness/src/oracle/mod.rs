@@ -2,17 +2,18 @@
 //!
 //! | Oracle | Where | What it demands |
 //! |---|---|---|
-//! | model | [`message`], [`stream`], [`memory`] | verdict and first broken rule are those of the specification |
-//! | wire check | [`message`] | every field has the value that an independent parser reads |
-//! | round trip | [`message`] | accepted bytes encode to themselves |
-//! | budget | [`message`], [`stream`], [`memory`] | nothing is allocated per message; every push makes progress |
+//! | model | [`message`], [`stream`], [`memory`], [`net_header`] | verdict and first broken rule are those of the specification |
+//! | wire check | [`message`], [`net_header`] | every field has the value that an independent parser reads |
+//! | round trip | [`message`], [`net_header`] | accepted bytes encode to themselves |
+//! | checksum | [`net_header`] | a partial checksum is finished as the model does |
+//! | budget | [`message`], [`stream`], [`memory`], [`net_header`] | nothing is allocated per message; every push makes progress |
 //! | guarded memory | [`memory`] | nothing is touched outside of what is mapped |
 //! | segmentation | [`stream`] | how a stream is cut never changes what comes out |
 //! | fd ledger | [`stream`], [`memory`] | every descriptor is delivered once or closed once |
 //! | model, wire check, budget, fd ledger | [`session`], [`frontend`] | the same for whole sessions: each effect, reply and refusal, and what is believed |
 //! | mapping ledger | [`session`], [`frontend`] | mappings exist exactly as long as the model says |
 //! | model, ring ledger, liveness, equivalence | [`equivalence`] | what goes into a split and a packed ring comes out of both, and whoever waits is woken |
-//! | liveness | [`session`] | whatever came before, the next request is served |
+//! | liveness | [`session`], [`net_header`] | whatever came before, the next request is served |
 //! | differential | [`crate::peer`] | a peer does the same, or a row of a list allows that it does not |
 //!
 //! "No panic, no overflow, no sanitizer report" needs no code here: targets run with overflow
@@ -22,6 +23,7 @@ pub mod equivalence;
 pub mod frontend;
 pub mod memory;
 pub mod message;
+pub mod net_header;
 pub mod session;
 pub mod stream;
 

@@ -4,6 +4,7 @@
 //! a source. Committed seeds, exhaustive tests, mutators and property tests all start here, so
 //! that a new row of the request table has seeds and tests at once.
 
+pub mod net_header;
 mod payloads;
 
 use vhost_fuzz_core::vhost_user::request::{Row, forms as rows};

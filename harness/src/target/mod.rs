@@ -7,6 +7,7 @@ pub mod diff_virtio_queue;
 pub mod mem_table;
 pub mod msg_decode;
 pub mod msg_stream;
+pub mod net_header;
 pub mod packed_chain;
 pub mod packed_ring;
 pub mod ring_equivalence;
@@ -54,6 +55,11 @@ pub const TARGETS: &[Target] = &[
         name: "msg_stream",
         about: "the framer: how a stream is cut never changes what comes out",
         run: msg_stream::run,
+    },
+    Target {
+        name: "net_header",
+        about: "the virtio-net header: what a driver may send, and what it may be given",
+        run: net_header::run,
     },
     Target {
         name: "packed_chain",

@@ -13,6 +13,7 @@ use vhost_fuzz_harness::session::offer::ScriptOffer;
 use vhost_fuzz_harness::target::diff_virtio_queue;
 use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
+use vhost_fuzz_harness::target::net_header;
 use vhost_fuzz_harness::target::{TARGETS, Target};
 use vhost_fuzz_model::Verdict;
 use vhost_fuzz_model::vhost_user::{message, stream};
@@ -74,6 +75,7 @@ pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
         "mem_table" => Ok(judge_memory(input)),
         "msg_decode" => Ok(judge_message(input)),
         "msg_stream" => Ok(judge_script(input)),
+        "net_header" => Ok(judge_header(input)),
         // Drivers and devices that keep to the rules: no input breaks one.
         "ring_equivalence" => Ok(Judgement { verdict: ACCEPT.to_owned(), messages: Vec::new() }),
         "session" => Ok(judge_session(input)),
@@ -122,6 +124,12 @@ fn judge_queue(input: &[u8]) -> Judgement {
     let mut came = diff_virtio_queue::judge(input).into_iter().flat_map(|(_, came)| came);
     let broken = came.find_map(|came| came.broken());
     let verdict = broken.map_or(ACCEPT.to_owned(), |rule| rule.to_string());
+    Judgement { verdict, messages: Vec::new() }
+}
+
+/// One frame, which is no message.
+fn judge_header(input: &[u8]) -> Judgement {
+    let verdict = net_header::judge(input).err().map_or(ACCEPT.to_owned(), |rule| rule.to_string());
     Judgement { verdict, messages: Vec::new() }
 }
 
@@ -203,7 +211,7 @@ mod tests {
         let error = target("msg_decod").expect_err("no target").to_string();
         assert_eq!(
             error,
-            "there is no target `msg_decod`; expected one of diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
+            "there is no target `msg_decod`; expected one of diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
         );
     }
 }
