@@ -4,6 +4,7 @@
 //! a test compares.
 
 mod net_header;
+mod net;
 mod ring;
 
 use std::fmt::Write as _;
@@ -36,6 +37,7 @@ const BOUNDARIES: &[(&str, u64)] = &[
 #[must_use]
 pub fn of(target: &str) -> Option<String> {
     match target {
+        "arp" => Some(render(target, net::gateway())),
         #[cfg(feature = "peer-virtio-queue")]
         "diff_virtio_queue" => Some(render(target, numbers().chain(queue()))),
         "mem_table" => {

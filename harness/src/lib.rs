@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod fields;
 pub mod framing;
 pub mod frontend;
+pub mod gateway;
 pub mod ledger;
 pub mod memory;
 pub mod mutate;

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod framing;
 pub mod frontend;
+pub mod gateway;
 pub mod inflight;
 pub mod memory;
 pub mod net_header;

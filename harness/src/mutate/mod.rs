@@ -4,6 +4,7 @@
 //! eight it is used alone, so that nothing stays out of reach.
 
 mod descriptor;
+mod frames;
 mod image;
 mod message;
 mod offload;
@@ -16,6 +17,7 @@ mod script;
 mod session;
 mod start;
 
+pub use frames::{crossover as splice_frames, mutate as frames};
 pub use image::{crossover as splice_images, packed_chain, split_chain};
 pub use message::{crossover as splice_messages, mutate as message};
 pub use offload::{crossover as splice_offloads, mutate as offload};

@@ -14,6 +14,8 @@
 //! | mapping ledger | [`session`], [`frontend`] | mappings exist exactly as long as the model says |
 //! | model, ring ledger, liveness, equivalence | [`equivalence`] | what goes into a split and a packed ring comes out of both, and whoever waits is woken |
 //! | liveness | [`session`], [`net_header`] | whatever came before, the next request is served |
+//! | model, wire check, budget, guarded memory, liveness | [`gateway`] | every frame gets the answer that is due to it, byte by byte, or none; another parser reads the same |
+//! | liveness | [`session`] | whatever came before, the next request is served |
 //! | differential | [`crate::peer`] | a peer does the same, or a row of a list allows that it does not |
 //!
 //! "No panic, no overflow, no sanitizer report" needs no code here: targets run with overflow
@@ -21,6 +23,7 @@
 
 pub mod equivalence;
 pub mod frontend;
+pub mod gateway;
 pub mod memory;
 pub mod message;
 pub mod net_header;

@@ -1,5 +1,6 @@
 //! The targets, and the registry that everything else loops over.
 
+pub mod arp;
 #[cfg(feature = "peer-vhost")]
 pub mod diff_vhost;
 #[cfg(feature = "peer-virtio-queue")]
@@ -29,6 +30,11 @@ pub struct Target {
 /// Every target. A fuzz binary names its body directly and never refers to this table, so that
 /// each binary links one body only.
 pub const TARGETS: &[Target] = &[
+    Target {
+        name: "arp",
+        about: "ARP, ping and UDP at the gateway of a guest, frame by frame",
+        run: arp::run,
+    },
     #[cfg(feature = "peer-vhost")]
     Target {
         name: "diff_vhost",

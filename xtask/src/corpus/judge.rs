@@ -7,6 +7,7 @@ mod ring;
 use anyhow::{Result, bail};
 use vhost_fuzz_core::vhost_user::Kind;
 use vhost_fuzz_harness::context::Context;
+use vhost_fuzz_harness::oracle::gateway;
 use vhost_fuzz_harness::oracle::stream::LIMIT;
 use vhost_fuzz_harness::script;
 use vhost_fuzz_harness::session::offer::ScriptOffer;
@@ -70,6 +71,7 @@ pub(super) fn is_ring(target: &str) -> bool {
 /// When the target has no model here.
 pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
     match target {
+        "arp" => Ok(judge_frames(input)),
         "diff_vhost" => Ok(requests::judge(input)),
         "diff_virtio_queue" => Ok(judge_queue(input)),
         "mem_table" => Ok(judge_memory(input)),
@@ -82,6 +84,13 @@ pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
         target if is_ring(target) => Ok(Rings::of(target, input).judgement()),
         _ => bail!("corpus/{target}: this target has no model; add one to xtask's judge.rs"),
     }
+}
+
+/// The verdict is the first rule that a frame or its reply breaks. There are no messages.
+fn judge_frames(input: &[u8]) -> Judgement {
+    let broken = gateway::broken(&gateway::judge(input));
+    let verdict = broken.map_or(ACCEPT.to_owned(), |rule| rule.to_string());
+    Judgement { verdict, messages: Vec::new() }
 }
 
 fn judge_message(input: &[u8]) -> Judgement {
@@ -212,6 +221,7 @@ mod tests {
         assert_eq!(
             error,
             "there is no target `msg_decod`; expected one of diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
+            "there is no target `msg_decod`; expected one of arp, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! `corpus explain`: prints an input for a person. Any bytes are explained, also those that make
 //! the code panic.
 
+mod gateway;
 mod memory;
 mod message;
 mod net_header;
@@ -39,6 +40,7 @@ pub(super) fn file(root: &Path, path: &Path, named: Option<&str>) -> Result<Stri
     let _ = entry(&mut text, root, path, target.name, &verdict);
     text.push('\n');
     match target.name {
+        "arp" => gateway::explain(&mut text, &bytes),
         "diff_virtio_queue" => queue::explain(&mut text, &bytes),
         "mem_table" => memory::explain(&mut text, &bytes),
         "msg_decode" => message::explain(&mut text, &bytes),

@@ -1,6 +1,7 @@
 //! `corpus hand`: inputs that were thought out one by one, for each way to be refused and for
 //! each hostile input of spec §9 that framing, codec or session decide about (`hz-NN-…`).
 
+mod arp;
 mod diff;
 mod memory;
 mod message;
@@ -31,6 +32,7 @@ pub(super) const ORIGIN: &str = "hand";
 pub(super) fn updates(root: &Path) -> Result<Vec<Update>> {
     let is_ours = |origin: &str| origin == ORIGIN;
     Ok(vec![
+        Update::plan(root, "arp", is_ours, arp::seeds())?,
         Update::plan(root, "diff_vhost", is_ours, diff::seeds())?,
         Update::plan(root, "diff_virtio_queue", is_ours, queue::seeds())?,
         Update::plan(root, "mem_table", is_ours, memory::seeds())?,
