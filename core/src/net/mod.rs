@@ -11,9 +11,11 @@
 //! * [`checksum`]: the internet checksum (RFC 1071).
 //! * [`ipv4`], [`udp`]: what a responder reads and writes of them (spec §6.3).
 //! * [`header`]: the virtio-net header in front of a frame (spec §3.1 to §3.5).
+//! * [`dhcp`]: a DHCP server for one port (spec §6.4, §6.5).
 
 pub mod arp;
 pub mod checksum;
+pub mod dhcp;
 pub mod ethernet;
 pub mod icmp;
 pub mod ipv4;
