@@ -5,6 +5,7 @@
 
 mod net_header;
 mod net;
+mod dhcp;
 mod ring;
 
 use std::fmt::Write as _;
@@ -38,6 +39,7 @@ const BOUNDARIES: &[(&str, u64)] = &[
 pub fn of(target: &str) -> Option<String> {
     match target {
         "arp" => Some(render(target, net::gateway())),
+        "dhcp" => Some(render(target, dhcp::words())),
         #[cfg(feature = "peer-virtio-queue")]
         "diff_virtio_queue" => Some(render(target, numbers().chain(queue()))),
         "mem_table" => {

@@ -15,6 +15,7 @@ mod budget;
 pub mod codec;
 pub mod context;
 pub mod corpus;
+pub mod dhcp;
 pub mod dictionary;
 pub mod equivalence;
 pub mod evidence;

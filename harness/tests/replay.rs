@@ -7,7 +7,7 @@ use vhost_fuzz_harness::corpus::seeds;
 use vhost_fuzz_harness::ledger::Token;
 use vhost_fuzz_harness::ring::Outcome;
 use vhost_fuzz_harness::ring::target::{check_image, check_script};
-use vhost_fuzz_harness::target::{TARGETS, msg_decode, msg_stream};
+use vhost_fuzz_harness::target::{TARGETS, dhcp, msg_decode, msg_stream};
 use vhost_fuzz_harness::{codec, context, evidence, oracle};
 use vhost_fuzz_model::vhost_user::stream;
 
@@ -48,6 +48,18 @@ fn msg_stream_seeds_come_out_as_their_manifest_says() {
         // All cuts, where the target draws one.
         let _ = msg_stream::check::<Framer<Token>>(&seed.bytes);
         if first_error.is_some() {
+            evidence::refused(&got);
+        }
+    }
+}
+
+#[test]
+fn dhcp_seeds_come_out_as_their_manifest_says() {
+    for seed in seeds("dhcp").expect("a corpus") {
+        let broken = dhcp::check::<vhost_fuzz_core::net::dhcp::Server>(&seed.bytes).broken;
+        let got = broken.map_or("accept".to_owned(), |id| id.to_string());
+        assert_eq!(got, seed.entry.expect, "{}", seed.name);
+        if broken.is_some() {
             evidence::refused(&got);
         }
     }

@@ -5,6 +5,7 @@
 //! [`soak`] have their tests in `tests/inflight`, `tests/channel.rs` and `tests/ring_threads.rs`.
 
 pub mod codec;
+pub mod dhcp;
 pub mod framing;
 pub mod frontend;
 pub mod gateway;

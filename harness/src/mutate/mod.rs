@@ -5,6 +5,7 @@
 
 mod descriptor;
 mod frames;
+mod dhcp;
 mod image;
 mod message;
 mod offload;
@@ -18,6 +19,7 @@ mod session;
 mod start;
 
 pub use frames::{crossover as splice_frames, mutate as frames};
+pub use dhcp::{crossover as splice_dhcp, mutate as dhcp};
 pub use image::{crossover as splice_images, packed_chain, split_chain};
 pub use message::{crossover as splice_messages, mutate as message};
 pub use offload::{crossover as splice_offloads, mutate as offload};

@@ -1,6 +1,7 @@
 //! The targets, and the registry that everything else loops over.
 
 pub mod arp;
+pub mod dhcp;
 #[cfg(feature = "peer-vhost")]
 pub mod diff_vhost;
 #[cfg(feature = "peer-virtio-queue")]
@@ -34,6 +35,9 @@ pub const TARGETS: &[Target] = &[
         name: "arp",
         about: "ARP, ping and UDP at the gateway of a guest, frame by frame",
         run: arp::run,
+        name: "dhcp",
+        about: "the DHCP server of a port: message by message, every byte of every reply",
+        run: dhcp::run,
     },
     #[cfg(feature = "peer-vhost")]
     Target {

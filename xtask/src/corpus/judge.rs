@@ -11,11 +11,11 @@ use vhost_fuzz_harness::oracle::gateway;
 use vhost_fuzz_harness::oracle::stream::LIMIT;
 use vhost_fuzz_harness::script;
 use vhost_fuzz_harness::session::offer::ScriptOffer;
-use vhost_fuzz_harness::target::diff_virtio_queue;
 use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
 use vhost_fuzz_harness::target::net_header;
 use vhost_fuzz_harness::target::{TARGETS, Target};
+use vhost_fuzz_harness::target::{dhcp, diff_virtio_queue};
 use vhost_fuzz_model::Verdict;
 use vhost_fuzz_model::vhost_user::{message, stream};
 
@@ -72,6 +72,7 @@ pub(super) fn is_ring(target: &str) -> bool {
 pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
     match target {
         "arp" => Ok(judge_frames(input)),
+        "dhcp" => Ok(judge_dhcp(input)),
         "diff_vhost" => Ok(requests::judge(input)),
         "diff_virtio_queue" => Ok(judge_queue(input)),
         "mem_table" => Ok(judge_memory(input)),
@@ -89,6 +90,9 @@ pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
 /// The verdict is the first rule that a frame or its reply breaks. There are no messages.
 fn judge_frames(input: &[u8]) -> Judgement {
     let broken = gateway::broken(&gateway::judge(input));
+/// The verdict is the first rule by which a message is dropped. These are no vhost-user messages.
+fn judge_dhcp(input: &[u8]) -> Judgement {
+    let broken = dhcp::judge(input).find_map(|(_, said)| said.err());
     let verdict = broken.map_or(ACCEPT.to_owned(), |rule| rule.to_string());
     Judgement { verdict, messages: Vec::new() }
 }
@@ -222,6 +226,7 @@ mod tests {
             error,
             "there is no target `msg_decod`; expected one of diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
             "there is no target `msg_decod`; expected one of arp, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
+            "there is no target `msg_decod`; expected one of dhcp, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
         );
     }
 }

@@ -2,6 +2,7 @@
 //! the code panic.
 
 mod gateway;
+mod dhcp;
 mod memory;
 mod message;
 mod net_header;
@@ -41,6 +42,7 @@ pub(super) fn file(root: &Path, path: &Path, named: Option<&str>) -> Result<Stri
     text.push('\n');
     match target.name {
         "arp" => gateway::explain(&mut text, &bytes),
+        "dhcp" => dhcp::explain(&mut text, &bytes),
         "diff_virtio_queue" => queue::explain(&mut text, &bytes),
         "mem_table" => memory::explain(&mut text, &bytes),
         "msg_decode" => message::explain(&mut text, &bytes),

@@ -2,6 +2,7 @@
 //! each hostile input of spec §9 that framing, codec or session decide about (`hz-NN-…`).
 
 mod arp;
+mod dhcp;
 mod diff;
 mod memory;
 mod message;
@@ -33,6 +34,7 @@ pub(super) fn updates(root: &Path) -> Result<Vec<Update>> {
     let is_ours = |origin: &str| origin == ORIGIN;
     Ok(vec![
         Update::plan(root, "arp", is_ours, arp::seeds())?,
+        Update::plan(root, "dhcp", is_ours, dhcp::seeds())?,
         Update::plan(root, "diff_vhost", is_ours, diff::seeds())?,
         Update::plan(root, "diff_virtio_queue", is_ours, queue::seeds())?,
         Update::plan(root, "mem_table", is_ours, memory::seeds())?,
