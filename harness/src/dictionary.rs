@@ -6,6 +6,7 @@
 mod net_header;
 mod net;
 mod dhcp;
+mod ipv6;
 mod ring;
 
 use std::fmt::Write as _;
@@ -50,6 +51,10 @@ pub fn of(target: &str) -> Option<String> {
             Some(render(target, messages().chain(numbers()).chain(records())))
         }
         "net_header" => Some(render(target, net_header::words())),
+        "ndp" => {
+            let words = ipv6::addresses().chain(ipv6::headers()).chain(ipv6::discovery());
+            Some(render(target, words))
+        }
         "packed_chain" | "split_chain" => {
             Some(render(target, ring::numbers().chain(ring::descriptors())))
         }

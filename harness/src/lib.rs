@@ -23,6 +23,7 @@ pub mod fields;
 pub mod framing;
 pub mod frontend;
 pub mod gateway;
+pub mod ipv6;
 pub mod ledger;
 pub mod memory;
 pub mod mutate;

@@ -12,6 +12,7 @@
 //! * [`ipv4`], [`udp`]: what a responder reads and writes of them (spec §6.3).
 //! * [`header`]: the virtio-net header in front of a frame (spec §3.1 to §3.5).
 //! * [`dhcp`]: a DHCP server for one port (spec §6.4, §6.5).
+//! * [`icmpv6`], [`ipv6`], [`ndp`]: IPv6 and neighbour discovery (spec §6.6).
 
 pub mod arp;
 pub mod checksum;
@@ -23,5 +24,9 @@ pub mod header;
 mod mac;
 pub mod rate;
 pub mod udp;
+pub mod icmpv6;
+pub mod ipv6;
+mod mac;
+pub mod ndp;
 
 pub use mac::Mac;

@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod inflight;
 pub mod memory;
 pub mod net_header;
+pub mod ndp;
 #[cfg(feature = "peer-virtio-queue")]
 pub mod queue;
 pub mod ring;

@@ -7,6 +7,7 @@ mod descriptor;
 mod frames;
 mod dhcp;
 mod image;
+mod ipv6;
 mod message;
 mod offload;
 mod phrase;
@@ -21,6 +22,7 @@ mod start;
 pub use frames::{crossover as splice_frames, mutate as frames};
 pub use dhcp::{crossover as splice_dhcp, mutate as dhcp};
 pub use image::{crossover as splice_images, packed_chain, split_chain};
+pub use ipv6::{crossover as splice_ipv6, mutate as ipv6};
 pub use message::{crossover as splice_messages, mutate as message};
 pub use offload::{crossover as splice_offloads, mutate as offload};
 #[cfg(feature = "peer-virtio-queue")]

@@ -17,6 +17,7 @@
 //! | model, wire check, budget, guarded memory, liveness | [`gateway`] | every frame gets the answer that is due to it, byte by byte, or none; another parser reads the same |
 //! | liveness | [`session`] | whatever came before, the next request is served |
 //! | model, wire check, budget, liveness | [`dhcp`] | the server of a port: whom it answers, and each byte of each reply; an independent parser judges them, too |
+//! | model, wire check, room, budget, liveness | [`ipv6`] | replies of a gateway, byte by byte, and by an independent parser |
 //! | differential | [`crate::peer`] | a peer does the same, or a row of a list allows that it does not |
 //!
 //! "No panic, no overflow, no sanitizer report" needs no code here: targets run with overflow
@@ -28,6 +29,7 @@ mod dhcp_wire;
 pub mod equivalence;
 pub mod frontend;
 pub mod gateway;
+pub mod ipv6;
 pub mod memory;
 pub mod message;
 pub mod net_header;

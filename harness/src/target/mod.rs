@@ -10,6 +10,7 @@ pub mod mem_table;
 pub mod msg_decode;
 pub mod msg_stream;
 pub mod net_header;
+pub mod ndp;
 pub mod packed_chain;
 pub mod packed_ring;
 pub mod ring_equivalence;
@@ -70,6 +71,9 @@ pub const TARGETS: &[Target] = &[
         name: "net_header",
         about: "the virtio-net header: what a driver may send, and what it may be given",
         run: net_header::run,
+        name: "ndp",
+        about: "neighbour discovery, router advertisement and ICMPv6 echo of a gateway",
+        run: ndp::run,
     },
     Target {
         name: "packed_chain",

@@ -8,12 +8,14 @@ use anyhow::{Result, bail};
 use vhost_fuzz_core::vhost_user::Kind;
 use vhost_fuzz_harness::context::Context;
 use vhost_fuzz_harness::oracle::gateway;
+use vhost_fuzz_harness::ipv6::Outcome;
 use vhost_fuzz_harness::oracle::stream::LIMIT;
 use vhost_fuzz_harness::script;
 use vhost_fuzz_harness::session::offer::ScriptOffer;
 use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
 use vhost_fuzz_harness::target::net_header;
+use vhost_fuzz_harness::target::ndp;
 use vhost_fuzz_harness::target::{TARGETS, Target};
 use vhost_fuzz_harness::target::{dhcp, diff_virtio_queue};
 use vhost_fuzz_model::Verdict;
@@ -79,6 +81,7 @@ pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
         "msg_decode" => Ok(judge_message(input)),
         "msg_stream" => Ok(judge_script(input)),
         "net_header" => Ok(judge_header(input)),
+        "ndp" => Ok(judge_frames(ndp::judge(input))),
         // Drivers and devices that keep to the rules: no input breaks one.
         "ring_equivalence" => Ok(Judgement { verdict: ACCEPT.to_owned(), messages: Vec::new() }),
         "session" => Ok(judge_session(input)),
@@ -94,6 +97,9 @@ fn judge_frames(input: &[u8]) -> Judgement {
 fn judge_dhcp(input: &[u8]) -> Judgement {
     let broken = dhcp::judge(input).find_map(|(_, said)| said.err());
     let verdict = broken.map_or(ACCEPT.to_owned(), |rule| rule.to_string());
+/// The verdict is the first rule that a frame breaks. Frames are no messages of a session.
+fn judge_frames(outcome: Outcome) -> Judgement {
+    let verdict = outcome.broken.map_or(ACCEPT.to_owned(), |rule| rule.to_string());
     Judgement { verdict, messages: Vec::new() }
 }
 
@@ -227,6 +233,7 @@ mod tests {
             "there is no target `msg_decod`; expected one of diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
             "there is no target `msg_decod`; expected one of arp, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
             "there is no target `msg_decod`; expected one of dhcp, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
+            "there is no target `msg_decod`; expected one of diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, ndp, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
         );
     }
 }

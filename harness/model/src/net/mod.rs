@@ -7,3 +7,5 @@ pub mod ethernet;
 pub mod gateway;
 pub mod ipv4;
 pub mod header;
+pub mod ipv6;
+pub mod ndp;

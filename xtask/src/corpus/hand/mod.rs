@@ -7,6 +7,7 @@ mod diff;
 mod memory;
 mod message;
 mod net_header;
+mod ndp;
 mod queue;
 mod ring;
 mod ring_equivalence;
@@ -41,6 +42,7 @@ pub(super) fn updates(root: &Path) -> Result<Vec<Update>> {
         Update::plan(root, "msg_decode", is_ours, message::seeds())?,
         Update::plan(root, "msg_stream", is_ours, stream::seeds())?,
         Update::plan(root, "net_header", is_ours, net_header::seeds())?,
+        Update::plan(root, "ndp", is_ours, ndp::seeds())?,
         Update::plan(root, "packed_chain", is_ours, ring::images(Form::Packed))?,
         Update::plan(root, "packed_ring", is_ours, ring::scripts(Form::Packed))?,
         Update::plan(root, "ring_equivalence", is_ours, ring_equivalence::seeds())?,

@@ -1,0 +1,4 @@
+//! The target `ndp`: see its body in the harness.
+#![no_main]
+use vhost_fuzz_harness::{mutate, target};
+vhost_fuzz_targets::target!(target::ndp::run, mutate::ipv6, mutate::splice_ipv6);

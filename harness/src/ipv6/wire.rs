@@ -1,0 +1,89 @@
+//! What an independent library reads in the replies.
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet,
+    NdiscNeighborFlags, NdiscRepr, RawHardwareAddress,
+};
+
+use super::{GATEWAY_MAC, same};
+
+/// A reply without its tag, which has to be that of the request.
+fn untagged(request: &[u8], reply: &[u8]) -> Vec<u8> {
+    let tag = |frame: &[u8]| match frame.get(12..16) {
+        Some([0x81, 0x00, high, low]) => Some([0x81, 0x00, *high, *low]),
+        Some([0x88, 0xa8, high, low]) => Some([0x88, 0xa8, *high, *low]),
+        _ => None,
+    };
+    same("wire check: the tag", tag(reply), tag(request));
+    let mut plain = reply.to_vec();
+    if tag(reply).is_some() {
+        plain.drain(12..16);
+    }
+    plain
+}
+
+/// The packet of a reply, which goes to whoever asked or to all nodes, and has no byte too many.
+///
+/// # Panics
+/// When it is none.
+pub(super) fn packet<'a>(plain: &'a [u8], request: &[u8]) -> Ipv6Packet<&'a [u8]> {
+    let frame = match EthernetFrame::new_checked(plain) {
+        Ok(frame) => frame,
+        Err(error) => panic!("wire check: the frame of the reply: {error}"),
+    };
+    same("wire check: the source of the frame", frame.src_addr().0, GATEWAY_MAC.0);
+    same("wire check: the type of the frame", frame.ethertype(), EthernetProtocol::Ipv6);
+    let payload = plain.get(14..).unwrap_or_default();
+    let packet = match Ipv6Packet::new_checked(payload) {
+        Ok(packet) => packet,
+        Err(error) => panic!("wire check: the packet of the reply: {error}"),
+    };
+    same("wire check: the version", packet.version(), 6);
+    same("wire check: the length of the reply", packet.total_len(), payload.len());
+    let to = frame.dst_addr().0;
+    if packet.dst_addr().is_multicast() {
+        same("wire check: the group of the frame", to, [0x33, 0x33, 0, 0, 0, 1]);
+    } else {
+        same("wire check: the receiver of the frame", Some(&to[..]), request.get(6..12));
+    }
+    packet
+}
+
+/// A reply about the link, or an echo.
+///
+/// # Panics
+/// When it is none of them.
+pub fn ndp(request: &[u8], reply: &[u8]) {
+    let plain = untagged(request, reply);
+    let packet = packet(&plain, request);
+    same("wire check: the protocol", packet.next_header(), IpProtocol::Icmpv6);
+    let (source, destination) = (packet.src_addr(), packet.dst_addr());
+    let message = match Icmpv6Packet::new_checked(packet.payload()) {
+        Ok(message) => message,
+        Err(error) => panic!("wire check: the message of the reply: {error}"),
+    };
+    let capabilities = ChecksumCapabilities::default();
+    let repr = match Icmpv6Repr::parse(&source, &destination, &message, &capabilities) {
+        Ok(repr) => repr,
+        Err(error) => panic!("wire check: the message of the reply: {error}"),
+    };
+    let ours = RawHardwareAddress::from_bytes(&GATEWAY_MAC.0);
+    match repr {
+        Icmpv6Repr::EchoReply { data, .. } => {
+            assert!(request.ends_with(data), "wire check: the data of an echo");
+        }
+        Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert { flags, lladdr, .. }) => {
+            same("wire check: the hop limit", packet.hop_limit(), 255);
+            same("wire check: the link-layer address", lladdr, Some(ours));
+            let is_solicited = flags.contains(NdiscNeighborFlags::SOLICITED);
+            same("wire check: the S flag", is_solicited, !destination.is_multicast());
+        }
+        Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert { lladdr, .. }) => {
+            same("wire check: the hop limit", packet.hop_limit(), 255);
+            same("wire check: the link-layer address", lladdr, Some(ours));
+            assert!(source.is_unicast_link_local(), "wire check: the source of a router");
+        }
+        other => panic!("wire check: a reply that nobody asked for: {other:?}"),
+    }
+}
