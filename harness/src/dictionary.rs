@@ -3,10 +3,10 @@
 //! `fuzz/dictionaries/<target>.dict` is committed; `cargo xtask corpus dictionaries` writes it and
 //! a test compares.
 
-mod net_header;
-mod net;
 mod dhcp;
 mod ipv6;
+mod net;
+mod net_header;
 mod ring;
 
 use std::fmt::Write as _;

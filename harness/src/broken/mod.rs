@@ -11,8 +11,8 @@ pub mod frontend;
 pub mod gateway;
 pub mod inflight;
 pub mod memory;
-pub mod net_header;
 pub mod ndp;
+pub mod net_header;
 #[cfg(feature = "peer-virtio-queue")]
 pub mod queue;
 pub mod ring;

@@ -4,8 +4,8 @@
 //! eight it is used alone, so that nothing stays out of reach.
 
 mod descriptor;
-mod frames;
 mod dhcp;
+mod frames;
 mod image;
 mod ipv6;
 mod message;
@@ -19,8 +19,8 @@ mod script;
 mod session;
 mod start;
 
-pub use frames::{crossover as splice_frames, mutate as frames};
 pub use dhcp::{crossover as splice_dhcp, mutate as dhcp};
+pub use frames::{crossover as splice_frames, mutate as frames};
 pub use image::{crossover as splice_images, packed_chain, split_chain};
 pub use ipv6::{crossover as splice_ipv6, mutate as ipv6};
 pub use message::{crossover as splice_messages, mutate as message};

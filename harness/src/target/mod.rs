@@ -9,8 +9,8 @@ pub mod diff_virtio_queue;
 pub mod mem_table;
 pub mod msg_decode;
 pub mod msg_stream;
-pub mod net_header;
 pub mod ndp;
+pub mod net_header;
 pub mod packed_chain;
 pub mod packed_ring;
 pub mod ring_equivalence;
@@ -36,6 +36,8 @@ pub const TARGETS: &[Target] = &[
         name: "arp",
         about: "ARP, ping and UDP at the gateway of a guest, frame by frame",
         run: arp::run,
+    },
+    Target {
         name: "dhcp",
         about: "the DHCP server of a port: message by message, every byte of every reply",
         run: dhcp::run,
@@ -68,12 +70,14 @@ pub const TARGETS: &[Target] = &[
         run: msg_stream::run,
     },
     Target {
-        name: "net_header",
-        about: "the virtio-net header: what a driver may send, and what it may be given",
-        run: net_header::run,
         name: "ndp",
         about: "neighbour discovery, router advertisement and ICMPv6 echo of a gateway",
         run: ndp::run,
+    },
+    Target {
+        name: "net_header",
+        about: "the virtio-net header: what a driver may send, and what it may be given",
+        run: net_header::run,
     },
     Target {
         name: "packed_chain",

@@ -5,7 +5,7 @@
 pub mod dhcp;
 pub mod ethernet;
 pub mod gateway;
-pub mod ipv4;
 pub mod header;
+pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;

@@ -1,8 +1,8 @@
 //! `corpus explain`: prints an input for a person. Any bytes are explained, also those that make
 //! the code panic.
 
-mod gateway;
 mod dhcp;
+mod gateway;
 mod ipv6;
 mod memory;
 mod message;
