@@ -228,9 +228,12 @@ mod tests {
     use vhost_fuzz_model::net::gateway::Said;
 
     use super::*;
-    use crate::oracle::gateway::judge;
+    use crate::gateway::Core;
+    use crate::oracle::gateway::{broken, judge};
+    use crate::target::arp::check;
 
-    /// What the mutator makes of nothing, again and again, gets every answer that there is.
+    /// What the mutator makes of nothing, again and again, gets every answer that there is, and the
+    /// core gives them.
     #[test]
     fn every_answer_is_reached() {
         let mut found = BTreeSet::new();
@@ -239,7 +242,10 @@ mod tests {
         for seed in 0..60_000 {
             size = if seed % 40 == 0 { 0 } else { size };
             size = mutate(&mut data, size, 4096, seed, &mut |_, size| size);
-            for said in judge(&data[..size]) {
+            let outcome = check::<Core>(&data[..size]);
+            let said = judge(&data[..size]);
+            assert_eq!(outcome.broken, broken(&said));
+            for said in said {
                 found.insert(match said {
                     Said::Reply(reply) => format!("reply {}", reply.len() == 42),
                     Said::Silent(id) | Said::Refused(id) => id.to_string(),

@@ -11,7 +11,7 @@ const STRANGER: [u8; 4] = [198, 51, 100, 7];
 const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
 pub(super) fn seeds() -> Vec<Seed> {
-    [answered(), silent(), refused(), over_time()].concat()
+    [answered(), silent(), malformed(), refused(), over_time()].concat()
 }
 
 fn ask(spa: [u8; 4], tpa: [u8; 4]) -> Vec<u8> {
@@ -148,10 +148,7 @@ fn silent() -> Vec<Seed> {
     seeds
 }
 
-fn refused() -> Vec<Seed> {
-    let one = |name: &str, expect: &str, shows: &str, options, arp: Arp| {
-        seed(name, expect, shows, options, &[arp.bytes()])
-    };
+fn malformed() -> Vec<Seed> {
     let mut seeds = Vec::new();
     for (name, at, value, shows) in [
         ("hrd-6", 1, 6, "IEEE 802 hardware"),
@@ -164,15 +161,22 @@ fn refused() -> Vec<Seed> {
     ] {
         let mut arp = Arp { padding: vec![0; 600], ..Arp::default() };
         arp.form[at] = value;
-        seeds.push(one(name, "AR-001", shows, PLAIN, arp));
+        seeds.push(seed(name, "AR-001", shows, PLAIN, &[arp.bytes()]));
     }
     for len in [0, 1, 6, 8, 27] {
         let frame = Arp::default().bytes()[..14 + len].to_vec();
         let shows = format!("an ARP packet of {len} bytes");
         seeds.push(seed(&format!("short-{len}"), "AR-001", &shows, PLAIN, &[frame]));
     }
+    seeds
+}
+
+fn refused() -> Vec<Seed> {
+    let one = |name: &str, expect: &str, shows: &str, options, arp: Arp| {
+        seed(name, expect, shows, options, &[arp.bytes()])
+    };
     let sha = |sha| Arp { sha, ..Arp::default() };
-    seeds.extend([
+    vec![
         one("sha-other", "AR-010", "sha is not the sender of the frame", PLAIN, sha(OTHER_MAC)),
         one("sha-group", "AR-010", "sha is a group", PLAIN, sha([1, 0, 0x5e, 0, 0, 1])),
         one("sha-broadcast", "AR-010", "sha is the broadcast address", PLAIN, sha([0xff; 6])),
@@ -218,8 +222,7 @@ fn refused() -> Vec<Seed> {
             PLAIN,
             Arp { op: 2, ..Arp::request(GATEWAYS[0], LEASES[0]) },
         ),
-    ]);
-    seeds
+    ]
 }
 
 fn over_time() -> Vec<Seed> {
