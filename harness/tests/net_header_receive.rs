@@ -18,7 +18,7 @@ fn all() -> Port {
 
 fn all_but(less: Features) -> Port {
     let less = less | Features::MTU | Features::RSC_EXT;
-    Port::new(Features::from_bits(u128::MAX & !less.bits()), 1500)
+    Port::new(Features::from_bits(!less.bits()), 1500)
 }
 
 fn segments(kind: Kind) -> Segments {

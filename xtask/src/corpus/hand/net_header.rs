@@ -13,7 +13,7 @@ const OK: &str = "accept";
 const MOST: Features = Features::from_bits(
     (1 << 0)
         | (1 << 1)
-        | (0b111_1111_1 << 7)
+        | (0b1111_1111 << 7)
         | (1 << 15)
         | (1 << 32)
         | (1 << 54)
