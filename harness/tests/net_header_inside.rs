@@ -96,11 +96,14 @@ fn a_type_that_the_frame_has_not_is_dropped() {
     }
 }
 
+/// What is done to a frame, in words and in bytes.
+type Change = (&'static str, fn(&mut Vec<u8>));
+
 #[test]
 fn headers_that_are_not_there_are_a_mismatch() {
     let v4 = TxError::Mismatch { gso_type: Kind::Tcp4.value() };
     let v6 = TxError::Mismatch { gso_type: Kind::Tcp6.value() };
-    let changes: [(&str, fn(&mut Vec<u8>)); 10] = [
+    let changes: [Change; 10] = [
         ("no IP", |frame| frame[12..14].copy_from_slice(&[8, 6])),
         ("a length", |frame| frame[12..14].copy_from_slice(&[0, 46])),
         ("version 6", |frame| frame[14] = 0x65),
@@ -119,7 +122,7 @@ fn headers_that_are_not_there_are_a_mismatch() {
         assert_refused!(look(Kind::Tcp4, TCP4, change), v4, "{name}");
     }
     let one = Layers { extensions: 1, ..TCP6 };
-    let changes: [(&str, fn(&mut Vec<u8>)); 5] = [
+    let changes: [Change; 5] = [
         ("version 4", |frame| frame[14] = 0x40),
         ("no next header", |frame| frame[20] = 59),
         ("encrypted", |frame| frame[20] = 50),
