@@ -41,6 +41,10 @@ pub fn of(target: &str) -> Option<String> {
     match target {
         "arp" => Some(render(target, net::gateway())),
         "dhcp" => Some(render(target, dhcp::words())),
+        "dhcpv6" => {
+            let words = ipv6::addresses().chain(ipv6::headers()).chain(ipv6::dhcp());
+            Some(render(target, words))
+        }
         #[cfg(feature = "peer-virtio-queue")]
         "diff_virtio_queue" => Some(render(target, numbers().chain(queue()))),
         "mem_table" => {

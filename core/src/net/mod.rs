@@ -13,10 +13,12 @@
 //! * [`header`]: the virtio-net header in front of a frame (spec §3.1 to §3.5).
 //! * [`dhcp`]: a DHCP server for one port (spec §6.4, §6.5).
 //! * [`icmpv6`], [`ipv6`], [`ndp`]: IPv6 and neighbour discovery (spec §6.6).
+//! * [`icmpv6`], [`ipv6`], [`ndp`], [`dhcpv6`]: IPv6, neighbour discovery, and a `DHCPv6` server (spec §6.6).
 
 pub mod arp;
 pub mod checksum;
 pub mod dhcp;
+pub mod dhcpv6;
 pub mod ethernet;
 pub mod header;
 pub mod icmp;

@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod dhcp;
+pub mod dhcpv6;
 pub mod framing;
 pub mod frontend;
 pub mod gateway;

@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use vhost_fuzz_core::net::ipv6::{ALL_NODES, ALL_ROUTERS, solicited_node};
 
 use super::Entry;
+use crate::ipv6::dhcpv6;
 use crate::ipv6::draft::link_option;
 use crate::ipv6::ndp::{GATEWAY, GUEST, GUEST_SECOND, OTHER, SECOND};
 use crate::ipv6::{GATEWAY_MAC, GUEST_MAC};
@@ -55,4 +56,24 @@ pub(super) fn discovery() -> impl Iterator<Item = Entry> {
             .map(|(name, mac)| (format!("link_{option}_{name}"), link_option(option, mac)))
     });
     kinds.chain(options).chain(links)
+}
+
+/// Types of messages and options of `DHCPv6`.
+pub(super) fn dhcp() -> impl Iterator<Item = Entry> {
+    let kinds = (1..=13).map(|kind: u8| (format!("dhcp_{kind}"), vec![kind, 0x12, 0x34, 0x56]));
+    let codes = [1, 2, 3, 4, 5, 6, 8, 9, 13, 14, 18, 23, 24, 25, 26, 39, 82, 0xffff];
+    let codes = codes.into_iter().flat_map(|code: u16| {
+        [0_u16, 2, 12, 24].map(|len| {
+            (format!("dhcp_option_{code}_{len}"), [code, len].map(u16::to_be_bytes).concat())
+        })
+    });
+    let whole = [
+        ("client", dhcpv6::client()),
+        ("server", dhcpv6::server()),
+        ("address", dhcpv6::address(dhcpv6::LEASE)),
+        ("association", dhcpv6::association(7, &[])),
+        ("association_with_address", dhcpv6::association(7, &[dhcpv6::LEASE])),
+    ];
+    let whole = whole.map(|(name, bytes)| (format!("dhcp_whole_{name}"), bytes));
+    kinds.chain(codes).chain(whole)
 }

@@ -5,6 +5,7 @@
 //! times a byte, a length (u16, little-endian), and the bytes of a frame. A last record that is
 //! cut is what is there.
 
+pub mod dhcpv6;
 pub mod draft;
 pub mod ndp;
 #[cfg(feature = "peer-net")]

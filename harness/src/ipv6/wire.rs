@@ -1,9 +1,10 @@
 //! What an independent library reads in the replies.
 
+use dhcproto::{Decodable as _, v6};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet,
-    NdiscNeighborFlags, NdiscRepr, RawHardwareAddress,
+    NdiscNeighborFlags, NdiscRepr, RawHardwareAddress, UdpPacket,
 };
 
 use super::{GATEWAY_MAC, same};
@@ -86,4 +87,49 @@ pub fn ndp(request: &[u8], reply: &[u8]) {
         }
         other => panic!("wire check: a reply that nobody asked for: {other:?}"),
     }
+}
+
+/// A reply of a `DHCPv6` server.
+///
+/// # Panics
+/// When it is none, or not one to this request.
+pub fn dhcpv6(request: &[u8], reply: &[u8]) {
+    let plain = untagged(request, reply);
+    let packet = packet(&plain, request);
+    same("wire check: the protocol", packet.next_header(), IpProtocol::Udp);
+    let datagram = match UdpPacket::new_checked(packet.payload()) {
+        Ok(datagram) => datagram,
+        Err(error) => panic!("wire check: the datagram of the reply: {error}"),
+    };
+    same("wire check: the ports", (datagram.src_port(), datagram.dst_port()), (547, 546));
+    same("wire check: a checksum of 0", datagram.checksum() == 0, false);
+    let (source, destination) = (packet.src_addr().into(), packet.dst_addr().into());
+    let is_whole = datagram.verify_checksum(&source, &destination);
+    same("wire check: the checksum of the datagram", is_whole, true);
+    let message = match v6::Message::from_bytes(datagram.payload()) {
+        Ok(message) => message,
+        Err(error) => panic!("wire check: the message of the reply: {error}"),
+    };
+    let asked = asked(request);
+    same("wire check: the transaction", Some(message.xid()), asked.as_ref().map(v6::Message::xid));
+    let options = message.opts();
+    let client = |message: &v6::Message| message.opts().get(v6::OptionCode::ClientId).cloned();
+    same("wire check: the client", client(&message), asked.as_ref().and_then(client));
+    let server = options.get(v6::OptionCode::ServerId);
+    let ours = v6::DhcpOption::ServerId(super::dhcpv6::SERVER_ID.to_vec());
+    same("wire check: the server", server, Some(&ours));
+    let rapid = |message: &v6::Message| message.opts().get(v6::OptionCode::RapidCommit).is_some();
+    let may_be_rapid = asked.as_ref().is_some_and(rapid);
+    same("wire check: a rapid commit", rapid(&message) && !may_be_rapid, false);
+    let is_reply =
+        matches!(message.msg_type(), v6::MessageType::Reply | v6::MessageType::Advertise);
+    same("wire check: the type of the message", is_reply, true);
+}
+
+/// The message of a request that is known to be legal.
+fn asked(request: &[u8]) -> Option<v6::Message> {
+    let frame = vhost_fuzz_core::net::ethernet::Frame::parse(request).ok()?;
+    let packet = vhost_fuzz_core::net::ipv6::Packet::parse(frame.payload).ok()??;
+    let datagram = UdpPacket::new_checked(packet.payload).ok()?;
+    v6::Message::from_bytes(datagram.payload()).ok()
 }

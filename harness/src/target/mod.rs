@@ -2,6 +2,7 @@
 
 pub mod arp;
 pub mod dhcp;
+pub mod dhcpv6;
 #[cfg(feature = "peer-vhost")]
 pub mod diff_vhost;
 #[cfg(feature = "peer-virtio-queue")]
@@ -41,6 +42,9 @@ pub const TARGETS: &[Target] = &[
         name: "dhcp",
         about: "the DHCP server of a port: message by message, every byte of every reply",
         run: dhcp::run,
+        name: "dhcpv6",
+        about: "a DHCPv6 server with one address for the client of a port",
+        run: dhcpv6::run,
     },
     #[cfg(feature = "peer-vhost")]
     Target {

@@ -12,6 +12,8 @@ use vhost_fuzz_harness::oracle::gateway;
 use vhost_fuzz_harness::oracle::stream::LIMIT;
 use vhost_fuzz_harness::script;
 use vhost_fuzz_harness::session::offer::ScriptOffer;
+use vhost_fuzz_harness::target::dhcpv6;
+use vhost_fuzz_harness::target::diff_virtio_queue;
 use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
 use vhost_fuzz_harness::target::ndp;
@@ -81,6 +83,7 @@ pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
         "msg_decode" => Ok(judge_message(input)),
         "msg_stream" => Ok(judge_script(input)),
         "net_header" => Ok(judge_header(input)),
+        "dhcpv6" => Ok(judge_frames(dhcpv6::judge(input))),
         "ndp" => Ok(judge_frames(ndp::judge(input))),
         // Drivers and devices that keep to the rules: no input breaks one.
         "ring_equivalence" => Ok(Judgement { verdict: ACCEPT.to_owned(), messages: Vec::new() }),
@@ -238,6 +241,7 @@ mod tests {
         assert_eq!(
             error,
             "there is no target `msg_decod`; expected one of arp, dhcp, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, ndp, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
+            "there is no target `msg_decod`; expected one of dhcpv6, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, ndp, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
         );
     }
 }

@@ -2,6 +2,7 @@
 
 mod error;
 mod extension;
+pub mod udp;
 
 use core::net::Ipv6Addr;
 

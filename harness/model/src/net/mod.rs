@@ -3,6 +3,7 @@
 //! Plain numbers and slices; nothing here knows the code under test.
 
 pub mod dhcp;
+pub mod dhcpv6;
 pub mod ethernet;
 pub mod gateway;
 pub mod header;

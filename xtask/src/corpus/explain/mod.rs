@@ -49,6 +49,7 @@ pub(super) fn file(root: &Path, path: &Path, named: Option<&str>) -> Result<Stri
         "msg_decode" => message::explain(&mut text, &bytes),
         "diff_vhost" | "msg_stream" => script::explain(&mut text, &bytes),
         "net_header" => net_header::explain(&mut text, &bytes),
+        "dhcpv6" => ipv6::explain::<vhost_fuzz_model::net::dhcpv6::Server>(&mut text, &bytes),
         "ndp" => ipv6::explain::<vhost_fuzz_model::net::ndp::Gateway>(&mut text, &bytes),
         "packed_chain" | "split_chain" => ring::explain_image(&mut text, target.name, &bytes),
         "packed_ring" | "split_ring" => ring::explain_script(&mut text, target.name, &bytes),

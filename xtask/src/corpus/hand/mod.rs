@@ -3,6 +3,7 @@
 
 mod arp;
 mod dhcp;
+mod dhcpv6;
 mod diff;
 mod memory;
 mod message;
@@ -36,6 +37,7 @@ pub(super) fn updates(root: &Path) -> Result<Vec<Update>> {
     Ok(vec![
         Update::plan(root, "arp", is_ours, arp::seeds())?,
         Update::plan(root, "dhcp", is_ours, dhcp::seeds())?,
+        Update::plan(root, "dhcpv6", is_ours, dhcpv6::seeds())?,
         Update::plan(root, "diff_vhost", is_ours, diff::seeds())?,
         Update::plan(root, "diff_virtio_queue", is_ours, queue::seeds())?,
         Update::plan(root, "mem_table", is_ours, memory::seeds())?,
