@@ -42,6 +42,8 @@ pub const TARGETS: &[Target] = &[
         name: "dhcp",
         about: "the DHCP server of a port: message by message, every byte of every reply",
         run: dhcp::run,
+    },
+    Target {
         name: "dhcpv6",
         about: "a DHCPv6 server with one address for the client of a port",
         run: dhcpv6::run,

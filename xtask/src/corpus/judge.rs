@@ -12,13 +12,11 @@ use vhost_fuzz_harness::oracle::gateway;
 use vhost_fuzz_harness::oracle::stream::LIMIT;
 use vhost_fuzz_harness::script;
 use vhost_fuzz_harness::session::offer::ScriptOffer;
-use vhost_fuzz_harness::target::dhcpv6;
-use vhost_fuzz_harness::target::diff_virtio_queue;
 use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
 use vhost_fuzz_harness::target::ndp;
 use vhost_fuzz_harness::target::net_header;
-use vhost_fuzz_harness::target::{TARGETS, Target};
+use vhost_fuzz_harness::target::{dhcp, dhcpv6, diff_virtio_queue, ndp, net_header};
 use vhost_fuzz_harness::target::{dhcp, diff_virtio_queue};
 use vhost_fuzz_model::Verdict;
 use vhost_fuzz_model::vhost_user::{message, stream};
@@ -240,8 +238,7 @@ mod tests {
         let error = target("msg_decod").expect_err("no target").to_string();
         assert_eq!(
             error,
-            "there is no target `msg_decod`; expected one of arp, dhcp, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, ndp, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
-            "there is no target `msg_decod`; expected one of dhcpv6, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, ndp, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
+            "there is no target `msg_decod`; expected one of arp, dhcp, dhcpv6, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, ndp, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
         );
     }
 }

@@ -184,8 +184,12 @@ mod tests {
         write("virtio.md", queue);
         assert!(error(folder.path()).contains("in section `### 7.2`"));
         let packed = "### 7.2 P\n| PK-001 | H | D | text | – | – |\n";
-        let net = "### 7.3 N\n| NET-001 | no row that is read |\n";
-        write("virtio.md", &format!("{queue}{packed}{net}"));
+        let frames = "### 7.3 N\n| NET-001 | H | D | text | – | – |\n\
+            ### 7.4 V\n| VS-001 | no row that is read |\n\
+            ### 7.5 L\n| L2-001 | H | R | text | – | – |\n| AR-001 | M | R | text | – | – |\n\
+            ### 7.6 D\n| DH-001 | M | C | text | – | – |\n\
+            ### 7.7 S\n| V6-001 | M | R | text | – | – |\n";
+        write("virtio.md", &format!("{queue}{packed}{frames}"));
         assert!(error(folder.path()).starts_with("spec/decisions.md: "));
         write("decisions.md", "| DC-001 | we do | VU-001 |\n");
         assert!(error(folder.path()).starts_with("spec/areas.toml: "));
@@ -198,7 +202,8 @@ mod tests {
         let report = coverage.report();
         assert!(report.contains("| DC-001 | decision | us | covered | `t` |"));
         assert!(report.contains("| VQ-001 | M | V | open | |\n| PK-001 | H | D | open | |\n"));
-        assert!(!report.contains("NET-001"));
+        assert!(report.contains("| AR-001 | M | R | open | |"));
+        assert!(!report.contains("VS-001"));
     }
 
     #[test]
