@@ -68,6 +68,7 @@ fn a_router_can_be_reached_before_it_is_used() {
     assert_refused!(with(|it| it.routes.reverse()), far);
     assert_refused!(with(|it| it.routes.clear()), far);
     assert_refused!(with(|it| it.routes = it.routes.drain(1..).collect()), far);
+    assert_refused!(with(|it| _ = it.routes.remove(0)), far);
     let near = |it: &mut Config| {
         it.router = Some(NEAR_ROUTER);
         it.prefix = 24;

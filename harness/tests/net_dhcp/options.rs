@@ -210,3 +210,34 @@ fn every_refusal_names_its_rule() {
         assert!(error.to_string().ends_with(&format!(": {}", error.rule())), "{error}");
     }
 }
+
+/// A message with everything wrong is mended from its front: each time the next rule speaks.
+#[test]
+fn the_first_rule_in_order_is_the_verdict() {
+    let _shows = shows(&["DC-110"]);
+    let mut payload = Draft::plain()
+        .raw(&[61, 255])
+        .raw(&[1; 255])
+        .raw(&[61, 1, 1, 54, 1, 0, 50, 1, 0, 52, 1, 3, 12, 9])
+        .at(0, &[2, 6, 16])
+        .at(236, &[0; 4])
+        .at(108, &[12, 127])
+        .at(44, &[12, 63])
+        .payload;
+    let end = payload.len();
+    let mut mended = |at: usize, bytes: &[u8]| {
+        payload.splice(at..payload.len().min(at + bytes.len()), bytes.iter().copied());
+        Message::parse(&payload).map(drop).expect_err("there is more").rule().to_string()
+    };
+    assert_eq!(mended(0, &[1]), "DH-003");
+    assert_eq!(mended(1, &[1, 6]), "DH-001");
+    assert_eq!(mended(236, &[0x63, 0x82, 0x53, 0x63]), "DH-005");
+    // In the options, then in file, then in sname.
+    assert_eq!(mended(end - 2, &[0, 0]), "DH-005");
+    assert_eq!(mended(108, &[0, 0]), "DH-005");
+    assert_eq!(mended(44, &[0, 0]), "DH-001");
+    assert_eq!(mended(end - 2, &[53, 2, 1, 1]), "DH-009");
+    assert_eq!(mended(end - 2, &[53, 1, 1, 0]), "DH-009");
+    assert_eq!(mended(end - 8, &[0, 0, 0]), "DH-009");
+    assert_eq!(mended(end - 11, &[0, 0, 0]), "DC-112");
+}

@@ -185,7 +185,8 @@ impl Config {
             Some(router) if self.routes.is_empty() && !self.is_in_network(router) => {
                 Err(ConfigError::FarRouter { router }) // DH-045
             }
-            Some(_) if !self.routes.is_empty() && !has_default => Err(ConfigError::NoDefault), // DH-044
+            // DH-044
+            Some(_) if !self.routes.is_empty() && !has_default => Err(ConfigError::NoDefault),
             _ => Ok(()),
         }
     }

@@ -330,7 +330,8 @@ impl Server {
 
     fn commit(&mut self, message: &Message<'_>, now_ms: u64) {
         let lease_ms = u64::from(self.config.lease).saturating_mul(1000);
-        let until_ms = (self.config.lease != INFINITE).then_some(now_ms.saturating_add(lease_ms)); // DH-038
+        let is_finite = self.config.lease != INFINITE; // DH-038
+        let until_ms = is_finite.then_some(now_ms.saturating_add(lease_ms));
         self.offer = None;
         self.lease = Some(Lease { client: Client::of(message), until_ms });
     }

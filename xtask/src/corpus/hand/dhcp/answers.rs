@@ -6,11 +6,14 @@ use vhost_fuzz_harness::dhcp::{ELSEWHERE, FAR_ROUTER, NEAR_ROUTER};
 
 /// Clients that walk through their states.
 pub(super) fn walks() -> Vec<Seed> {
+    [states(), odd_requests(), ends_of_leases(), other_ways()].concat()
+}
+
+fn states() -> Vec<Seed> {
     let near = setup(Setup::NEAR);
     let elsewhere = setup(Setup::NEAR | Setup::ELSEWHERE);
     let far = [10, 1, 2, 3].into();
     let wrong = [192, 0, 2, 99].into();
-    let firmware = |draft: Draft| draft.option(61, &[1, 2, 3]).option(93, &[0, 7]).end();
     vec![
         plain("bound", OK, "DISCOVER and REQUEST", &bound(PLAIN)),
         on(near, "bound-near", OK, "an address in the network of its router", &bound(near)),
@@ -68,6 +71,13 @@ pub(super) fn walks() -> Vec<Seed> {
             "a guest that takes another address than was offered",
             &[Draft::discover().end(), Draft::new(3).requested(wrong).server(FAR_ROUTER).end()],
         ),
+    ]
+}
+
+fn odd_requests() -> Vec<Seed> {
+    let far = [10, 1, 2, 3].into();
+    let wrong = [192, 0, 2, 99].into();
+    vec![
         plain(
             "selecting-without-offer",
             OK,
@@ -114,6 +124,12 @@ pub(super) fn walks() -> Vec<Seed> {
                 Draft::discover().after(8).end(),
             ],
         ),
+    ]
+}
+
+fn ends_of_leases() -> Vec<Seed> {
+    let firmware = |draft: Draft| draft.option(61, &[1, 2, 3]).option(93, &[0, 7]).end();
+    vec![
         plain(
             "hz-8-24-identity-churn",
             OK,
@@ -169,6 +185,12 @@ pub(super) fn walks() -> Vec<Seed> {
                 Draft::renewing(PLAIN).end(),
             ],
         ),
+    ]
+}
+
+fn other_ways() -> Vec<Seed> {
+    let near = setup(Setup::NEAR);
+    vec![
         on(
             near,
             "inform",
@@ -212,14 +234,10 @@ pub(super) fn walks() -> Vec<Seed> {
 
 /// What stands in replies.
 pub(super) fn replies() -> Vec<Seed> {
-    let all = setup(Setup::ALL);
-    let small = Setup([Setup::ALL, 1]);
-    let large = Setup([Setup::ALL, 2]);
-    let narrow = Setup([0, 3]);
-    let relays = setup(Setup::RELAYS | Setup::NEAR);
-    let relay = [192, 0, 2, 254].into();
-    let relayed = |draft: Draft| Draft { source: relay, ..draft }.giaddr(relay).to(NEAR_ROUTER);
-    let relayed_rebind = Draft { source: relay, ..Draft::rebinding() }.giaddr(relay);
+    [places_and_lists(), sizes(), relays()].concat()
+}
+
+fn places_and_lists() -> Vec<Seed> {
     let agent = [1, 4, 1, 2, 3, 4, 2, 2, 9, 9];
     vec![
         plain(
@@ -275,6 +293,16 @@ pub(super) fn replies() -> Vec<Seed> {
             "50, 55, 57 and what always comes",
             &[Draft::discover().option(55, &[50, 55, 57, 51, 53, 54, 61, 82, 80, 52]).end()],
         ),
+    ]
+}
+
+fn sizes() -> Vec<Seed> {
+    let all = setup(Setup::ALL);
+    let small = Setup([Setup::ALL, 1]);
+    let large = Setup([Setup::ALL, 2]);
+    let narrow = Setup([0, 3]);
+    let agent = [1, 4, 1, 2, 3, 4, 2, 2, 9, 9];
+    vec![
         plain(
             "old-routes",
             OK,
@@ -329,6 +357,16 @@ pub(super) fn replies() -> Vec<Seed> {
             "relay information of a guest comes back, last",
             &[wanting(Draft::discover().option(82, &agent)).end()],
         ),
+    ]
+}
+
+fn relays() -> Vec<Seed> {
+    let relays = setup(Setup::RELAYS | Setup::NEAR);
+    let relay = [192, 0, 2, 254].into();
+    let relayed = |draft: Draft| Draft { source: relay, ..draft }.giaddr(relay).to(NEAR_ROUTER);
+    let relayed_rebind = Draft { source: relay, ..Draft::rebinding() }.giaddr(relay);
+    let agent = [1, 4, 1, 2, 3, 4, 2, 2, 9, 9];
+    vec![
         plain(
             "relay-option-too-long",
             OK,
@@ -377,14 +415,16 @@ pub(super) fn replies() -> Vec<Seed> {
 
 /// Who gets no answer.
 pub(super) fn silences() -> Vec<Seed> {
+    [for_others(), of_others()].concat()
+}
+
+fn for_others() -> Vec<Seed> {
     let humble = setup(Setup::HUMBLE);
     let far = [10, 1, 2, 3].into();
     let one = |name: &str, shows: &str, draft: Draft| plain(name, OK, shows, &[draft]);
     let with_port = |port| Draft { port, ..Draft::discover() };
     let foreign = Draft::new(3).requested(ADDRESS).server(ELSEWHERE);
     let server_types = [0, 2, 5, 6, 9, 255].map(|kind| Draft::new(kind).end());
-    let informs = [[0; 4], [255; 4], [224, 0, 0, 1], [127, 0, 0, 1]]
-        .map(|address| Draft::inform(address.into()).end());
     vec![
         one("port-68", "a message for clients", with_port(68).end()),
         one("port-4011", "a message for a boot server", with_port(4011).end()),
@@ -433,6 +473,15 @@ pub(super) fn silences() -> Vec<Seed> {
                 Draft::discover().end(),
             ],
         ),
+    ]
+}
+
+fn of_others() -> Vec<Seed> {
+    let far = [10, 1, 2, 3].into();
+    let one = |name: &str, shows: &str, draft: Draft| plain(name, OK, shows, &[draft]);
+    let informs = [[0; 4], [255; 4], [224, 0, 0, 1], [127, 0, 0, 1]]
+        .map(|address| Draft::inform(address.into()).end());
+    vec![
         plain(
             "releases-of-others",
             OK,

@@ -58,12 +58,12 @@ fn headers() -> Vec<Seed> {
 }
 
 fn options() -> Vec<Seed> {
+    [kinds_and_addresses(), structure()].concat()
+}
+
+fn kinds_and_addresses() -> Vec<Seed> {
     let one =
         |name: &str, rule: &str, shows: &str, draft: Draft| plain(name, rule, shows, &[draft]);
-    let many = |draft: Draft, bytes: usize| {
-        (0..bytes.div_ceil(250)).fold(draft, |draft, _| draft.option(61, &[7; 250]))
-    };
-    let overloaded = |value: u8| Draft::discover().option(52, &[value]).end();
     vec![
         one("no-kind", "DH-001", "options without a type", Draft::plain().requested(ADDRESS).end()),
         one("only-an-end", "DH-001", "options that are over at once", Draft::plain().end()),
@@ -116,6 +116,17 @@ fn options() -> Vec<Seed> {
             "the field ends behind the code of an option",
             Draft::discover().raw(&[12]),
         ),
+    ]
+}
+
+fn structure() -> Vec<Seed> {
+    let one =
+        |name: &str, rule: &str, shows: &str, draft: Draft| plain(name, rule, shows, &[draft]);
+    let many = |draft: Draft, bytes: usize| {
+        (0..bytes.div_ceil(250)).fold(draft, |draft, _| draft.option(61, &[7; 250]))
+    };
+    let overloaded = |value: u8| Draft::discover().option(52, &[value]).end();
+    vec![
         one(
             "option-past-the-end",
             "DH-005",
@@ -234,6 +245,10 @@ fn senders() -> Vec<Seed> {
 
 /// Legal, and easy to take for something else.
 pub(super) fn unusual() -> Vec<Seed> {
+    [shapes(), values()].concat()
+}
+
+fn shapes() -> Vec<Seed> {
     let one = |name: &str, shows: &str, draft: Draft| plain(name, OK, shows, &[draft]);
     let selecting = || Draft::new(3).option(50, &[192, 0]);
     vec![
@@ -289,6 +304,12 @@ pub(super) fn unusual() -> Vec<Seed> {
             Draft::discover().option(52, &[1]).at(108, &[12, 126]).end(),
         ),
         one("sname-of-pads", "sname without anything", Draft::discover().option(52, &[2]).end()),
+    ]
+}
+
+fn values() -> Vec<Seed> {
+    let one = |name: &str, shows: &str, draft: Draft| plain(name, OK, shows, &[draft]);
+    vec![
         one(
             "names",
             "a boot file and a server name, not overloaded",
