@@ -14,10 +14,9 @@ use vhost_fuzz_harness::script;
 use vhost_fuzz_harness::session::offer::ScriptOffer;
 use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
-use vhost_fuzz_harness::target::ndp;
-use vhost_fuzz_harness::target::net_header;
-use vhost_fuzz_harness::target::{dhcp, dhcpv6, diff_virtio_queue, ndp, net_header};
-use vhost_fuzz_harness::target::{dhcp, diff_virtio_queue};
+use vhost_fuzz_harness::target::{
+    TARGETS, Target, dhcp, dhcpv6, diff_virtio_queue, ndp, net_header,
+};
 use vhost_fuzz_model::Verdict;
 use vhost_fuzz_model::vhost_user::{message, stream};
 
