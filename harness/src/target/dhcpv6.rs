@@ -25,6 +25,7 @@ pub fn run(bytes: &[u8]) {
 ///
 /// # Panics
 /// When an oracle finds a fault.
+#[must_use]
 pub fn check<R: Responder>(bytes: &[u8]) -> Outcome {
     oracle::ipv6::check::<R, Server>(bytes)
 }
