@@ -11,15 +11,17 @@
 //! * [`checksum`]: the internet checksum (RFC 1071).
 //! * [`ipv4`], [`udp`]: what a responder reads and writes of them (spec §6.3).
 //! * [`header`]: the virtio-net header in front of a frame (spec §3.1 to §3.5).
-//! * [`dhcp`]: a DHCP server for one port (spec §6.4, §6.5).
-//! * [`icmpv6`], [`ipv6`], [`ndp`]: IPv6 and neighbour discovery (spec §6.6).
-//! * [`icmpv6`], [`ipv6`], [`ndp`], [`dhcpv6`]: IPv6, neighbour discovery, and a `DHCPv6` server (spec §6.6).
+//! * [`dhcp`]: a `DHCPv4` server for one port (spec §6.4, §6.5).
+//! * [`icmpv6`], [`ipv6`], [`ndp`], [`dhcpv6`]: IPv6, neighbour discovery, and a `DHCPv6` server
+//!   (spec §6.6).
+//! * [`gateway`]: all of it on one port, frame in, at most one frame out.
 
 pub mod arp;
 pub mod checksum;
 pub mod dhcp;
 pub mod dhcpv6;
 pub mod ethernet;
+pub mod gateway;
 pub mod header;
 pub mod icmp;
 pub mod icmpv6;

@@ -19,7 +19,7 @@ pub use packet::{PACKET_LEN, Packet, operation};
 /// Most addresses of a responder, and of its guest.
 pub const ADDRESSES_MAX: usize = 8;
 
-/// Milliseconds between two defences: DEFEND_INTERVAL of RFC 5227.
+/// Milliseconds between two defences: `DEFEND_INTERVAL` of RFC 5227.
 pub const DEFEND_INTERVAL_MS: u64 = 10_000;
 
 /// Whom a responder answers for, and how.
