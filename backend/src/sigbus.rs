@@ -2,7 +2,7 @@
 //!
 //! The kernel answers an access beyond the end of a file with `SIGBUS`, which ends the process. With
 //! [`install`] the pages of such a mapping become zeros of our own, the mapping is marked as
-//! [lost](Watched::is_lost), and the access goes on. Whoever serves the front-end then ends the
+//! [lost](crate::Mapping::is_lost), and the access goes on. Whoever serves the front-end then ends the
 //! connection: what is read there is worth nothing any more.
 //!
 //! Signal handlers belong to a process, not to a library: only a program calls [`install`].
