@@ -45,6 +45,8 @@ caught! {
     bytes_swapped: SwapsBytes, "ring ledger", in split, packed;
     writes_behind_the_element: WritesBehind, "guarded memory", in split, packed;
     buffers_that_are_kept: KeepsBuffers, "ring ledger", in split, packed;
+    a_buffer_used_up_unseen: UsesUp, "model", in split, packed;
+    a_buffer_lost_unseen: Loses, "model", in split, packed;
     lengths_of_one_more: CountsOneMore, "ring ledger", in split, packed;
     a_driver_never_called: NeverCalls, "model", in split, packed;
     a_driver_always_called: AlwaysCalls, "model", in split, packed;

@@ -137,10 +137,12 @@ fn a_device_without_a_mistake_is_not_caught() {
 fn stories_catch_every_broken_device() {
     caught! {
         FetchesTwice by "model" | "budget" in 6,
-        MindsUndefinedFlags by "model" in 6,
+        MindsUndefinedFlags by "model" in 10,
         LooksTooOften by "budget" in 6,
         WritesBehind by "guarded memory" | "ring ledger" in 6,
         KeepsBuffers by "ring ledger" | "model" in 6,
+        UsesUp by "model" | "guarded memory" | "ring ledger" in 8,
+        Loses by "model" in 8,
         CountsOneMore by "ring ledger" | "model" in 6,
         NeverCalls by "model" in 6,
         AlwaysCalls by "model" in 8,

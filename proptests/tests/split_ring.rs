@@ -141,6 +141,8 @@ fn stories_catch_every_broken_device() {
         LooksTooOften by "budget" in 6,
         WritesBehind by "guarded memory" | "ring ledger" in 6,
         KeepsBuffers by "ring ledger" | "model" in 6,
+        UsesUp by "model" | "guarded memory" | "ring ledger" in 8,
+        Loses by "model" in 8,
         CountsOneMore by "ring ledger" | "model" in 6,
         NeverCalls by "model" in 6,
         AlwaysCalls by "model" in 8,

@@ -78,6 +78,14 @@ pub trait Ring {
     /// See [`PopError`]. Only [`Malformed`](PopError::Malformed) has taken something.
     fn pop(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError>;
 
+    /// Takes a [`pop`](Self::pop) back: the chain that was taken last is available again, as if it
+    /// had not been taken, and the next `pop` finds it (DC-089). Several go back newest first.
+    /// The driver does not notice. What was written to the buffer stays there.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    fn unpop(&mut self, token: Token) -> Result<(), PutError>;
+
     /// Gives a buffer back, `len` bytes of its writable part having been written from its
     /// beginning. The driver sees it after [`publish`](Self::publish).
     ///

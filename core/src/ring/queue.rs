@@ -132,6 +132,11 @@ impl<B: RingMemory, L: LogMemory + ?Sized> Ring for QueueRing<'_, B, L> {
     }
 
     #[inline]
+    fn unpop(&mut self, token: Token) -> Result<(), PutError> {
+        either!(self, Self, ring => ring.unpop(token))
+    }
+
+    #[inline]
     fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
         either!(self, Self, ring => ring.put(token, len))
     }

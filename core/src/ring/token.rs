@@ -18,6 +18,8 @@ pub struct Token {
     pub(super) slots: u16,
     /// How many were taken before it, modulo 2^16.
     pub(super) sequence: u16,
+    /// It was taken again: the ring does not have it at its front.
+    pub(super) is_retaken: bool,
     /// Which life of the queue it is of.
     pub(super) epoch: u32,
     /// Writable bytes, at most `u32::MAX`: the used length has 32 bits.
@@ -25,6 +27,12 @@ pub struct Token {
 }
 
 impl Token {
+    /// Whether it can be taken back while the next token gets the number `taken`.
+    #[inline]
+    pub(super) const fn is_newest(&self, taken: u16) -> bool {
+        !self.is_retaken && self.sequence == taken.wrapping_sub(1)
+    }
+
     /// What the driver knows the buffer by: the head of a split ring, the id of a packed one.
     #[must_use]
     pub const fn id(&self) -> u16 {
@@ -128,6 +136,9 @@ pub enum PutReason {
         /// Writable bytes.
         writable: u32,
     },
+    /// Taken back as if it had not been taken, though a newer one was taken and is not, or though
+    /// it was taken again after a restart.
+    NotNewest,
     /// The ring is broken.
     Broken(Broken),
 }
@@ -142,6 +153,7 @@ impl PutReason {
             Self::OutOfOrder => Rule::vq(56),
             Self::NotInOrder => Rule::vq(58),
             Self::NotReadOnly { .. } => Rule::vq(59),
+            Self::NotNewest => Rule::dc(89),
             Self::Broken(broken) => broken.rule(),
         }
     }
@@ -168,6 +180,7 @@ impl fmt::Display for PutError {
             PutReason::NotReadOnly { writable } => {
                 write!(f, "buffer {id} of a batch has {writable} writable bytes")
             }
+            PutReason::NotNewest => write!(f, "buffer {id} is not the one that was taken last"),
             PutReason::Broken(broken) => broken.fmt(f),
         }
     }

@@ -112,6 +112,7 @@ pub(super) fn steps() -> impl Iterator<Item = Entry> {
         ("wake", Step::Wake),
         ("pop", Step::Pop { count: 1 }),
         ("pop_all", Step::Pop { count: 64 }),
+        ("unpop", Step::Unpop { which: 0 }),
         ("put", Step::Put { which: 0, len: 0 }),
         ("put_len", Step::Put { which: 0, len: 16 }),
         ("put_newest", Step::Put { which: u8::MAX, len: u32::MAX }),

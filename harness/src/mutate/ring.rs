@@ -235,7 +235,7 @@ fn alter(step: &mut Step<'_>, other: Option<&Step<'_>>, start: &Start, rng: &mut
                 _ => fourth,
             };
         }
-        Step::Pop { count } => *count = small(rng),
+        Step::Pop { count: number } | Step::Unpop { which: number } => *number = small(rng),
         Step::Put { which, len } | Step::Batch { count: which, len } => {
             if rng.bool() {
                 *which = small(rng);

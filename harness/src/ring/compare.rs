@@ -85,6 +85,7 @@ pub(super) fn assert_put(reason: PutReason, expected: PutRefusal) {
     let is_same = match (reason, expected) {
         (PutReason::Stale, PutRefusal::Stale)
         | (PutReason::OutOfOrder, PutRefusal::OutOfOrder)
+        | (PutReason::NotNewest, PutRefusal::NotNewest)
         | (PutReason::NotInOrder, PutRefusal::NoBatch)
         | (PutReason::NotReadOnly { .. }, PutRefusal::LengthNotImplied { .. }) => true,
         (PutReason::TooLong { len, writable }, PutRefusal::TooLong { len: a, writable: b }) => {

@@ -107,7 +107,8 @@ impl Draw {
                 steps.push(Step::Pop { count: rng.u8(1..16) });
             }
             15..18 => steps.push(Step::Pop { count: rng.u8(1..8) }),
-            18..23 => {
+            18 => steps.push(Step::Unpop { which: if rng.u8(..4) > 0 { 0 } else { rng.u8(..) } }),
+            19..23 => {
                 for _ in 0..rng.u8(1..4) {
                     steps.push(Step::Put { which: pick(rng), len: self.used_len(rng) });
                 }

@@ -65,6 +65,7 @@ impl<R: Ring> Wake<'_, R> {
             }
             Step::Read { border, len } => self.read(*border, *len),
             Step::Write { len } => self.write(*len),
+            Step::Unpop { which } => self.unpop(*which),
             Step::Put { which, len } => self.put(*which, *len),
             Step::Batch { count, len } => self.batch(*count, *len),
             Step::Publish => self.publish(),
@@ -125,6 +126,28 @@ impl<R: Ring> Wake<'_, R> {
                 panic!("model: taking a chain: the device says {answer:?}, the model {expected:?}")
             }
         }
+    }
+
+    /// Takes the taking of a chain back; the newest is 0.
+    fn unpop(&mut self, which: u8) {
+        let Some(last) = self.books.owed.len().checked_sub(1) else { return };
+        let which = last - usize::from(which) % (last + 1);
+        let (token, expected) = self.books.owed.remove(which);
+        self.books.is_chain_good = false;
+        self.guard();
+        let answer = watched(self.books.watch, "unpop", || self.ring.unpop(token));
+        let Some(model) = &mut self.books.model else { unreachable!("a bound ring runs") };
+        match (answer, model.unpop(expected)) {
+            (Ok(()), Ok(())) => {}
+            (Err(PutError { token, reason }), Err(refusal)) => {
+                compare::assert_put(reason, refusal);
+                self.books.owed.insert(which, (token, expected));
+            }
+            (answer, verdict) => panic!(
+                "model: taking {expected:?} back: the device says {answer:?}, the model {verdict:?}"
+            ),
+        }
+        self.books.check_writes(self.world, "unpop");
     }
 
     fn put(&mut self, which: u8, len: u32) {

@@ -31,6 +31,8 @@ struct Sent {
     writable: u32,
     /// A bit for each region that it has bytes in.
     regions: u8,
+    /// Chains taken before it, once it was taken.
+    number: usize,
 }
 
 /// What is known of a ring, and what happened to it so far.
@@ -57,6 +59,8 @@ pub struct Careful {
     done: Vec<Sent>,
     /// Chains taken in this wake-up.
     taken: u16,
+    /// Chains taken in all, without those that were taken back.
+    total: usize,
     /// Next available and used index.
     indices: [u16; 2],
 }
@@ -79,6 +83,7 @@ impl Careful {
             owed: Vec::new(),
             done: Vec::new(),
             taken: 0,
+            total: 0,
             indices: [0; 2],
         };
         careful.begin(start);
@@ -107,6 +112,7 @@ impl Careful {
             "a chain in two regions",
             "a chain without bytes",
             "another ring",
+            "a chain taken back",
         ];
         if form == Form::Split {
             states.push("a table behind buffers");
@@ -120,6 +126,7 @@ impl Careful {
             Act::Chain(draft) => self.send(draft, None),
             Act::Damaged(draft, fault, at) => self.send(draft, Some((*fault, *at))),
             Act::Pop(count) => self.take(*count),
+            Act::Unpop => self.untake(),
             Act::Put(which, len) => self.give(*which, *len),
             Act::Batch(count) => self.give_batch(*count),
             Act::Publish => self.publish(),
@@ -217,13 +224,27 @@ impl Careful {
                 self.reached.insert("a yield");
                 return;
             }
-            let Some(sent) = self.offered.pop_front() else {
+            let Some(mut sent) = self.offered.pop_front() else {
                 self.reached.insert("nothing to take");
                 return;
             };
             self.taken += 1;
+            sent.number = self.total;
+            self.total += 1;
             self.owed.push(sent);
         }
+    }
+
+    fn untake(&mut self) {
+        let (total, regions) = (self.total, self.regions);
+        let is_possible =
+            |sent: &mut Sent| sent.number + 1 == total && sent.regions & !regions == 0;
+        let Some(sent) = self.owed.pop_if(is_possible) else { return };
+        self.reached.insert("a chain taken back");
+        self.device(Step::Unpop { which: 0 });
+        self.total -= 1;
+        self.taken = self.taken.saturating_sub(1);
+        self.offered.push_front(sent);
     }
 
     fn give(&mut self, which: u8, len: u32) {
@@ -430,7 +451,7 @@ impl Careful {
         let count = u16::try_from(slots.len()).unwrap_or(u16::MAX);
         self.next = (slots[0] + count) % self.size();
         let [_, writable] = bytes;
-        let sent = Sent { slots, writable, regions };
+        let sent = Sent { slots, writable, regions, number: 0 };
         self.advance(0, self.stride(&sent), "the driver wraps");
         self.offered.push_back(sent);
     }

@@ -57,6 +57,8 @@ pub enum Act {
     Damaged(Draft, Fault, Index),
     /// The device takes chains.
     Pop(u8),
+    /// It takes back that it took the newest, if it may and the chain is still in memory.
+    Unpop,
     /// It gives a buffer back, with so many bytes of those that it can have. With `IN_ORDER`, it
     /// is the oldest.
     Put(u8, u32),
@@ -191,6 +193,7 @@ fn pop() -> impl Strategy<Value = Act> + Clone {
 fn round() -> impl Strategy<Value = Vec<Act>> + Clone {
     let gives = prop_oneof![
         3 => vec(put(), 0..6),
+        1 => vec(Just(Act::Unpop), 1..4),
         1 => (1..6_u8).prop_map(|count| vec![Act::Batch(count)]),
     ];
     (vec(draft(), 1..6), gives, any::<bool>()).prop_map(|(drafts, gives, is_published)| {
@@ -310,6 +313,7 @@ fn rash_phrases(form: Form) -> Vec<(u32, Phrase)> {
         .prop_map(|(draft, fault, at)| vec![Act::Damaged(draft, fault, at), Act::Pop(1)]);
     let device = prop_oneof![
         (number::u8(), number::u32()).prop_map(|(which, len)| Step::Put { which, len }),
+        number::u8().prop_map(|which| Step::Unpop { which }),
         (number::u8(), number::u32()).prop_map(|(count, len)| Step::Batch { count, len }),
         Just(Step::Restart { is_fresh: true }),
         number::u8().prop_map(|regions| Step::Memory { regions }),

@@ -24,6 +24,16 @@ impl Cursor {
         }
     }
 
+    /// The position `slots` before, at most the size of the ring.
+    #[inline]
+    pub(super) const fn before(self, slots: u16, size: u16) -> Self {
+        if slots <= self.slot {
+            Self { slot: self.slot.wrapping_sub(slots), wrap: self.wrap }
+        } else {
+            Self { slot: self.slot.wrapping_add(size).wrapping_sub(slots), wrap: !self.wrap }
+        }
+    }
+
     /// Slots from `other` to here, 0 to twice the size less one.
     #[inline]
     pub(super) const fn since(self, other: Self, size: u16) -> u16 {
@@ -84,8 +94,10 @@ mod tests {
                 for &steps in &slots {
                     let to = from.after(steps, size);
                     assert_eq!(to.since(from, size), steps);
+                    assert_eq!(to.before(steps, size), from);
                 }
                 assert_eq!(from.after(size, size), Cursor { wrap: !from.wrap, ..from });
+                assert_eq!(from.before(size, size), Cursor { wrap: !from.wrap, ..from });
             }
         }
     }

@@ -9,7 +9,9 @@ use crate::ring::chain::Collector;
 use crate::ring::guest::{Fault, Near};
 use crate::ring::layout::{DESCRIPTOR, Descriptor, flag};
 use crate::ring::table::Table;
-use crate::ring::{Broken, Chain, Layout, Malformed, PopError, RingMemory, Setup, Shape, Token};
+use crate::ring::{
+    Broken, Chain, Layout, Malformed, PopError, PutReason, RingMemory, Setup, Shape, Token,
+};
 
 /// Offset of the half of a descriptor that has its flags.
 const FLAGS_HALF: u64 = 8;
@@ -55,7 +57,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
         life.next_avail = life.next_avail.after(list.slots, size);
         life.out = life.out.wrapping_add(list.slots);
         self.budget = self.budget.wrapping_sub(1);
-        self.token(list, chain).map(Some)
+        self.token(list, chain, false).map(Some)
     }
 
     /// Takes a buffer again that an earlier life of the queue has taken and not given back. Its
@@ -84,11 +86,29 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
         })?;
         self.life.near = near;
         self.life.lost = self.life.lost.wrapping_sub(list.slots);
-        let token = self.token(list, chain);
+        let token = self.token(list, chain, true);
         if token.is_err() {
             chain.clear();
         }
         token
+    }
+
+    /// Takes the taking of a buffer back. Its slots are as the driver wrote them: used descriptors
+    /// have been written to slots of older buffers only.
+    #[inline]
+    pub(super) fn untake(&mut self, token: &Token) -> Result<(), PutReason> {
+        self.judge(token)?;
+        if !token.is_newest(self.life.taken) {
+            return Err(PutReason::NotNewest); // DC-089
+        }
+        let life = &mut *self.life;
+        let size = life.setup.size.get();
+        life.taken = token.sequence;
+        life.next_avail = life.next_avail.before(token.slots, size);
+        life.out = life.out.wrapping_sub(token.slots);
+        // One that an earlier wake-up took is none of this one's.
+        self.budget = self.budget.wrapping_add(1).min(size);
+        Ok(())
     }
 
     /// Collects a buffer whose descriptors are known.
@@ -169,14 +189,15 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
 
     /// Gives a list that was taken a token.
     #[inline]
-    fn token(&mut self, list: List, chain: &Chain) -> Result<Token, PopError> {
+    fn token(&mut self, list: List, chain: &Chain, is_retaken: bool) -> Result<Token, PopError> {
         let List { id, slots, fault } = list;
         let writable = match fault {
             None => u32::try_from(chain.writable_bytes()).unwrap_or(u32::MAX),
             Some(_) => 0,
         };
-        let token = Token { id, slots, sequence: self.life.taken, epoch: self.epoch, writable };
-        self.life.taken = self.life.taken.wrapping_add(1);
+        let sequence = self.life.taken;
+        self.life.taken = sequence.wrapping_add(1);
+        let token = Token { id, slots, sequence, is_retaken, epoch: self.epoch, writable };
         match fault {
             None => Ok(token),
             Some(shape) => {

@@ -16,6 +16,14 @@ impl<B: RingMemory, L: LogMemory + ?Sized> Ring for SplitRing<'_, B, L> {
     }
 
     #[inline]
+    fn unpop(&mut self, token: Token) -> Result<(), PutError> {
+        match self.untake(&token) {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(PutError { token, reason }),
+        }
+    }
+
+    #[inline]
     fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
         match self.give(&token, len) {
             Ok(()) => Ok(()),
@@ -126,7 +134,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
 
     /// A token is of this life of the queue.
     #[inline]
-    fn judge(&self, token: &Token) -> Result<(), PutReason> {
+    pub(super) fn judge(&self, token: &Token) -> Result<(), PutReason> {
         self.check().map_err(PutReason::Broken)?;
         if token.epoch == self.epoch { Ok(()) } else { Err(PutReason::Stale) } // VQ-053
     }

@@ -9,7 +9,9 @@ use crate::ring::guest::Fault;
 use crate::ring::layout::split::{INDEX, available};
 use crate::ring::layout::{Descriptor, flag};
 use crate::ring::table::Table;
-use crate::ring::{Broken, Chain, Layout, Malformed, PopError, RingMemory, Setup, Shape, Token};
+use crate::ring::{
+    Broken, Chain, Layout, Malformed, PopError, PutReason, RingMemory, Setup, Shape, Token,
+};
 
 impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
     #[inline]
@@ -70,13 +72,33 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
         };
         self.fuse(step)?;
         let token = match self.walk(head, chain) {
-            Ok(()) => Ok(self.token(head, chain.writable_bytes())),
-            Err(walk) => Err(self.refuse(walk, head, chain)),
+            Ok(()) => Ok(Token { is_retaken: true, ..self.token(head, chain.writable_bytes()) }),
+            Err(walk) => Err(match self.refuse(walk, head, chain) {
+                PopError::Malformed { token, error } => {
+                    PopError::Malformed { token: Token { is_retaken: true, ..token }, error }
+                }
+                error => error,
+            }),
         };
         if !matches!(token, Err(PopError::Miss(_) | PopError::Broken(_))) {
             self.life.lost = self.life.lost.wrapping_sub(1);
         }
         token
+    }
+
+    /// Takes the taking of a chain back.
+    #[inline]
+    pub(super) fn untake(&mut self, token: &Token) -> Result<(), PutReason> {
+        self.judge(token)?;
+        if !token.is_newest(self.life.taken) {
+            return Err(PutReason::NotNewest); // DC-089
+        }
+        self.life.taken = token.sequence;
+        self.life.next_avail = self.life.next_avail.wrapping_sub(1);
+        // One that an earlier wake-up took is none of this one's.
+        self.budget = self.budget.wrapping_add(1).min(self.life.setup.size.get());
+        self.release(token.id);
+        Ok(())
     }
 
     /// Loads the available index, once (VQ-031, VQ-032).
@@ -147,7 +169,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
         let sequence = self.life.taken;
         self.life.taken = sequence.wrapping_add(1);
         let writable = u32::try_from(writable).unwrap_or(u32::MAX);
-        Token { id: head, slots: 1, sequence, epoch: self.epoch, writable }
+        Token { id: head, slots: 1, sequence, is_retaken: false, epoch: self.epoch, writable }
     }
 
     /// A chain cannot be used.

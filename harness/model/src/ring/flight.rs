@@ -11,6 +11,8 @@ pub(super) struct Flight {
     sequence: u64,
     in_order: bool,
     list: VecDeque<Token>,
+    /// Sequence numbers of what earlier lives took.
+    inherited: Vec<u64>,
 }
 
 impl Flight {
@@ -20,6 +22,7 @@ impl Flight {
             sequence: 0,
             in_order: setup.in_order,
             list: VecDeque::with_capacity(16),
+            inherited: Vec::new(),
         }
     }
 
@@ -40,6 +43,13 @@ impl Flight {
         token
     }
 
+    /// The same, of a chain that an earlier life took.
+    pub(super) fn inherit(&mut self, id: u16, slots: u16, writable: u64) -> Token {
+        let token = self.add(id, slots, writable);
+        self.inherited.push(token.sequence);
+        token
+    }
+
     fn place(&self, token: &Token) -> Result<usize, PutRefusal> {
         for (index, known) in self.list.iter().enumerate() {
             if known == token {
@@ -57,6 +67,18 @@ impl Flight {
             return Err(PutRefusal::OutOfOrder);
         }
         self.list.remove(index);
+        Ok(())
+    }
+
+    /// Forgets that one was taken (DC-089).
+    pub(super) fn undo(&mut self, token: &Token) -> Result<(), PutRefusal> {
+        let index = self.place(token)?;
+        let is_last = token.sequence + 1 == self.sequence;
+        if !is_last || self.inherited.contains(&token.sequence) {
+            return Err(PutRefusal::NotNewest);
+        }
+        self.list.remove(index);
+        self.sequence = token.sequence;
         Ok(())
     }
 

@@ -60,6 +60,14 @@ impl Position {
         }
     }
 
+    /// One slot back.
+    fn step_back(&mut self, size: u16) {
+        if self.offset == 0 {
+            *self = Self { offset: size, wrap: !self.wrap };
+        }
+        self.offset -= 1;
+    }
+
     /// What AVAIL and USED are in a slot that is available here.
     fn available_bits(self) -> u16 {
         if self.wrap { AVAIL } else { USED }
@@ -255,6 +263,21 @@ impl Packed {
             at.step(size);
         }
         Err(Stop::ListTooLong)
+    }
+
+    /// Makes the buffer that was taken last available again (DC-089).
+    ///
+    /// # Errors
+    /// The device may not; the buffer is as it was.
+    pub fn unpop(&mut self, token: Token) -> Result<(), PutRefusal> {
+        self.not_stopped().map_err(PutRefusal::Stopped)?;
+        self.flight.undo(&token)?;
+        for _ in 0..token.slots {
+            self.available.step_back(self.setup.size);
+        }
+        self.outstanding -= u32::from(token.slots);
+        self.taken = self.taken.saturating_sub(1);
+        Ok(())
     }
 
     /// Gives a buffer back, of which `len` bytes were written.

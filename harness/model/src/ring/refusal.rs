@@ -248,6 +248,9 @@ pub enum PutRefusal {
     OutOfOrder,
     /// A batch without `IN_ORDER`.
     NoBatch,
+    /// Taken back as if it had not been taken, though it was not taken last, or was taken by an
+    /// earlier life.
+    NotNewest,
     /// A chain of a batch, other than the last, that has writable bytes.
     LengthNotImplied {
         /// Its place in the batch.
@@ -264,6 +267,7 @@ impl PutRefusal {
             Self::Stale => Id::Vq(40),
             Self::TooLong { .. } => Id::Vq(39),
             Self::OutOfOrder => Id::Vq(56),
+            Self::NotNewest => Id::Dc(89),
             Self::NoBatch if form == Form::Packed => Id::Pk(31),
             Self::NoBatch => Id::Vq(58),
             Self::LengthNotImplied { .. } => Id::Vq(59),

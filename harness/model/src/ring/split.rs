@@ -98,7 +98,7 @@ impl Split {
             Ok(Some(head)) => {
                 self.next = self.next.wrapping_add(1);
                 self.taken += 1;
-                self.take(&guest, head, chain)
+                self.take(&guest, head, chain, Flight::add)
             }
             Err(stop) => {
                 self.stopped = Some(stop);
@@ -124,7 +124,7 @@ impl Split {
             return None;
         }
         self.inherited -= 1;
-        Some(self.take(&Guest { memory, regions }, head, chain))
+        Some(self.take(&Guest { memory, regions }, head, chain, Flight::inherit))
     }
 
     /// The available index, read once (VQ-032).
@@ -158,18 +158,37 @@ impl Split {
         Ok(Some(head))
     }
 
-    fn take(&mut self, guest: &Guest<'_, impl Memory>, head: u16, chain: &mut Chain) -> Pop {
+    fn take(
+        &mut self,
+        guest: &Guest<'_, impl Memory>,
+        head: u16,
+        chain: &mut Chain,
+        note: fn(&mut Flight, u16, u16, u64) -> Token,
+    ) -> Pop {
         self.heads[usize::from(head)] = true;
         let mut walk = Walk { guest, setup: &self.setup, chain };
         let (table, limit) = (self.setup.descriptor, u32::from(self.setup.size));
         if let Err(error) = follow(&mut walk, table, limit, head, false) {
             // No one sees a part of a chain (§1.5).
             chain.clear();
-            return Pop::Dropped { token: self.flight.add(head, 1, 0), error };
+            return Pop::Dropped { token: note(&mut self.flight, head, 1, 0), error };
         }
         chain.id = head;
         chain.slots = 1;
-        Pop::Chain { token: self.flight.add(head, 1, chain.writable) }
+        Pop::Chain { token: note(&mut self.flight, head, 1, chain.writable) }
+    }
+
+    /// Makes the chain that was taken last available again (DC-089).
+    ///
+    /// # Errors
+    /// The device may not; the chain is as it was.
+    pub fn unpop(&mut self, token: Token) -> Result<(), PutRefusal> {
+        self.not_stopped().map_err(PutRefusal::Stopped)?;
+        self.flight.undo(&token)?;
+        self.heads[usize::from(token.id)] = false;
+        self.next = self.next.wrapping_sub(1);
+        self.taken = self.taken.saturating_sub(1);
+        Ok(())
     }
 
     /// Gives a chain back, of which `len` bytes were written.

@@ -224,6 +224,10 @@ impl<R: Ring, F: Fault> Ring for BrokenRing<R, F> {
         F::pop(&mut self.ring, chain)
     }
 
+    fn unpop(&mut self, token: Token) -> Result<(), PutError> {
+        F::unpop(&mut self.ring, token)
+    }
+
     fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
         F::put(&mut self.ring, token, len)
     }

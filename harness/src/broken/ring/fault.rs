@@ -48,6 +48,14 @@ pub trait Fault: 'static {
         ring.pop(chain)
     }
 
+    /// As [`Ring::unpop`].
+    ///
+    /// # Errors
+    /// As there.
+    fn unpop(ring: &mut impl Ring, token: Token) -> Result<(), PutError> {
+        ring.unpop(token)
+    }
+
     /// As [`Ring::put`].
     ///
     /// # Errors

@@ -101,6 +101,20 @@ faults! {
         }
     }
 
+    /// Uses up a buffer that it only looked at.
+    UsesUp {
+        fn unpop(ring: &mut impl Ring, token: Token) -> Result<(), PutError> {
+            ring.put(token, 0)
+        }
+    }
+
+    /// Loses a buffer that it only looked at.
+    Loses {
+        fn unpop(_: &mut impl Ring, _: Token) -> Result<(), PutError> {
+            Ok(())
+        }
+    }
+
     /// Reports a byte more than was written.
     CountsOneMore {
         fn put(ring: &mut impl Ring, token: Token, len: u32) -> Result<(), PutError> {

@@ -7,6 +7,7 @@ mod lists;
 mod order;
 mod table;
 mod take;
+mod unpop;
 
 use std::cell::Cell;
 

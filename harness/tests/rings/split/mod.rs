@@ -6,6 +6,7 @@ mod indirect;
 mod life;
 mod order;
 mod take;
+mod unpop;
 
 use std::sync::atomic::Ordering;
 

@@ -270,6 +270,8 @@ fn a_broken_ring_touches_no_memory() {
     assert_eq!((refused.reason, refused.token.id()), (PutReason::Broken(broken), 1));
     let refused = ring.skip(third).expect_err("it is broken");
     assert_eq!((refused.reason, refused.token.id()), (PutReason::Broken(broken), 2));
+    let refused = ring.unpop(refused.token).expect_err("it is broken");
+    assert_eq!((refused.reason, refused.token.id()), (PutReason::Broken(broken), 2));
     assert_refused!(ring.publish(), broken);
     assert_refused!(ring.arm(), broken);
     assert_refused!(ring.disarm(), broken);

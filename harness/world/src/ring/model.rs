@@ -65,6 +65,14 @@ impl Model {
         either!(self, model => model.pop(&world.view, &world.regions, chain))
     }
 
+    /// Takes the taking of a chain back.
+    ///
+    /// # Errors
+    /// Why it cannot be taken back.
+    pub fn unpop(&mut self, token: Token) -> Result<(), PutRefusal> {
+        either!(self, model => model.unpop(token))
+    }
+
     /// Gives a buffer back.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 //! | device action 9 | memory changes: a bit for each region that is there (1) |
 //! | device action 10 | reads the chain that was taken last: border of two readers (2), bytes (1) |
 //! | device action 11 | writes to it: bytes (1) |
+//! | device action 12 | takes the taking of a chain back: which of those that are out, the newest first (1) |
 //! | driver action 1 | makes a chain available: head or id (2), then [`Descriptor`]s |
 //! | driver action 2 | writes an indirect table: address (8), then [`Descriptor`]s |
 //! | driver action 3 | says which calls it wants: flags (2), position or index (2) |
@@ -90,6 +91,11 @@ pub enum Step<'a> {
     Write {
         /// Bytes.
         len: u8,
+    },
+    /// Takes the taking of a chain back.
+    Unpop {
+        /// Which, from the newest on, modulo those that are out.
+        which: u8,
     },
     /// The driver makes a chain available.
     Chain {
@@ -344,6 +350,7 @@ fn device(operation: u8, mut from: Arguments<'_>) -> Option<Step<'static>> {
         9 => Step::Memory { regions: from.byte() },
         10 => Step::Read { border: from.short(), len: from.byte() },
         11 => Step::Write { len: from.byte() },
+        12 => Step::Unpop { which: from.byte() },
         _ => return None,
     })
 }
@@ -384,6 +391,7 @@ impl Step<'_> {
             Self::Memory { regions } => Step::Memory { regions },
             Self::Read { border, len } => Step::Read { border, len },
             Self::Write { len } => Step::Write { len },
+            Self::Unpop { which } => Step::Unpop { which },
             Self::Wish { flags, event } => Step::Wish { flags, event },
             Self::Advance { by } => Step::Advance { by },
         }
@@ -410,6 +418,7 @@ impl Step<'_> {
                 (Actor::Device, 10, [&border.to_le_bytes()[..], &[*len]].concat())
             }
             Self::Write { len } => (Actor::Device, 11, vec![*len]),
+            Self::Unpop { which } => (Actor::Device, 12, vec![*which]),
             Self::Chain { id, descriptors } => {
                 (Actor::Driver, 1, [&id.to_le_bytes()[..], &descriptors.0].concat())
             }
@@ -493,6 +502,7 @@ mod tests {
             Step::Memory { regions: 5 },
             Step::Read { border: 300, len: 4 },
             Step::Write { len: 16 },
+            Step::Unpop { which: 1 },
             Step::Chain { id: 3, descriptors: descriptors.clone() },
             Step::Table { address: 99, descriptors },
             Step::Wish { flags: 1, event: 2 },

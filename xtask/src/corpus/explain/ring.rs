@@ -154,6 +154,9 @@ fn in_words(form: Form, step: &Step<'_>) -> String {
         Step::Pop { count } => {
             format!("device   takes {}", summary::count((*count).max(1).into(), "chain"))
         }
+        Step::Unpop { which } => {
+            format!("device   takes back that it took buffer {which}, counted from the newest")
+        }
         Step::Put { which, len } => {
             format!("device   gives back buffer {which} of those that are out, length {len:#x}")
         }
@@ -257,6 +260,7 @@ fn answer_in_words(form: Form, answer: &Answer) -> String {
         Answer::Call(false) => "the driver is not called".to_owned(),
         Answer::More(true) => "more is available already".to_owned(),
         Answer::More(false) => "nothing more is available".to_owned(),
+        Answer::Untaken => "as if it had not been taken".to_owned(),
         Answer::Written(count) => format!("{} written", summary::count((*count).into(), "byte")),
     }
 }

@@ -47,6 +47,8 @@ pub(in crate::corpus) enum Answer {
     Yield,
     /// So many buffers were given back.
     Given(usize),
+    /// It was taken back that a chain was taken.
+    Untaken,
     /// A buffer was not given back.
     Kept(PutRefusal),
     /// Whether the driver is called.
@@ -277,6 +279,7 @@ impl Rings {
         }
         self.operations += 1;
         match step {
+            Step::Unpop { which } => self.unpop(*which),
             Step::Put { which, len } => self.put(*which, *len),
             Step::Batch { count, len } => self.batch(*count, *len),
             Step::Publish => self.publish(),
@@ -318,6 +321,21 @@ impl Rings {
             self.broken.push(rule);
         }
         Answer::Stopped(stop)
+    }
+
+    /// As a run of the harness does it: the newest is 0.
+    fn unpop(&mut self, which: u8) -> Option<Answer> {
+        let last = self.owed.len().checked_sub(1)?;
+        let which = last - usize::from(which) % (last + 1);
+        self.chain = None;
+        let token = self.owed[which];
+        Some(match either!(self.model.as_mut()?, it => it.unpop(token)) {
+            Ok(()) => {
+                self.owed.remove(which);
+                Answer::Untaken
+            }
+            Err(refusal) => Answer::Kept(refusal),
+        })
     }
 
     fn put(&mut self, which: u8, len: u32) -> Option<Answer> {

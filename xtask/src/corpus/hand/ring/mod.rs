@@ -119,6 +119,10 @@ impl Script {
         self.then(Step::Pop { count })
     }
 
+    fn unpop(self, which: u8) -> Self {
+        self.then(Step::Unpop { which })
+    }
+
     fn put(self, which: u8, len: u32) -> Self {
         self.then(Step::Put { which, len })
     }

@@ -9,7 +9,15 @@ use super::{OK, Script, fresh, linked, pick, readable, writable};
 const IN_ORDER: u8 = feature::IN_ORDER | feature::EVENT_IDX | feature::INDIRECT;
 
 pub(super) fn seeds(form: Form) -> Vec<Seed> {
-    [lengths(form), orders(form), in_order(form), batches(form), other_batches(form)].concat()
+    [
+        lengths(form),
+        orders(form),
+        taken_back(form),
+        in_order(form),
+        batches(form),
+        other_batches(form),
+    ]
+    .concat()
 }
 
 impl Script {
@@ -79,6 +87,57 @@ fn orders(form: Form) -> Vec<Seed> {
             "buffers of several sizes in another order, over the end of the ring",
         ),
         overtaken.seed("overtaken", OK, "a second chain overtakes the first, three times"),
+    ]
+}
+
+fn taken_back(form: Form) -> Vec<Seed> {
+    let new = || Script::new(form, 8).serve(2);
+    let list = linked(&[readable(0x1_2000, 3), readable(0x1_2010, 3), writable(0x1_2020, 8)]);
+    let three = || new().good(4).chain(6, &list).good(1).wake().pop(3);
+    let newest = three().unpop(0).unpop(0).unpop(0).pop(1).unpop(0).pop(4);
+    let others = three().unpop(1).unpop(2).put(2, 0).unpop(0).publish().put(0, 0).put(0, 0);
+    let late = three().wake().unpop(0).wake().unpop(0).pop(3).unpop(0).unpop(0).pop(2);
+    let bad = new().good(0).bad(2).wake().pop(2).unpop(0).pop(1).unpop(0).unpop(0).pop(2);
+    let end = new()
+        .times(8, Script::quiet)
+        .wake()
+        .pop(8)
+        .pop(1)
+        .unpop(0)
+        .pop(1)
+        .pop(1)
+        .unpop(0)
+        .unpop(0)
+        .arm();
+    let restart = three().unpop(0).put(0, 0).publish().resume().wake().unpop(0).pop(3);
+    let outside = pick(form, "VQ-026", "PK-041");
+    vec![
+        newest.put(0, 0).put(0, 0).put(0, 8).publish().seed(
+            "dc-089-newest-first",
+            OK,
+            "that chains were taken is taken back, one after another",
+        ),
+        others.publish().seed(
+            "dc-089-not-the-newest",
+            OK,
+            "an older chain cannot be taken back, nor can one when the newest was given back",
+        ),
+        late.put(2, 0).put(0, 0).put(0, 0).publish().seed(
+            "dc-089-later-wake-up",
+            OK,
+            "chains that an earlier wake-up took are taken back",
+        ),
+        bad.put(0, 0).put(0, 0).publish().seed(
+            "dc-089-malformed",
+            outside,
+            "that a malformed chain was taken is taken back",
+        ),
+        end.pop(4).put(0, 0).publish().seed(
+            "dc-089-yield",
+            OK,
+            "a chain that was taken back may be taken again at the end of a wake-up",
+        ),
+        restart.publish().seed("dc-089-restart", OK, "a chain was taken back before a restart"),
     ]
 }
 
