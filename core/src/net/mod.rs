@@ -11,6 +11,8 @@
 //! * [`checksum`]: the internet checksum (RFC 1071).
 //! * [`ipv4`], [`udp`]: what a responder reads and writes of them (spec §6.3).
 //! * [`header`]: the virtio-net header in front of a frame (spec §3.1 to §3.5).
+//! * [`control`], [`config_space`]: what a driver tells its device, and reads of it (spec §3.3,
+//!   §3.6).
 //! * [`dhcp`]: a `DHCPv4` server for one port (spec §6.4, §6.5).
 //! * [`icmpv6`], [`ipv6`], [`ndp`], [`dhcpv6`]: IPv6, neighbour discovery, and a `DHCPv6` server
 //!   (spec §6.6).
@@ -18,6 +20,8 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod config_space;
+pub mod control;
 pub mod dhcp;
 pub mod dhcpv6;
 pub mod ethernet;

@@ -14,8 +14,12 @@ impl Features {
     pub const CSUM: Self = Self(1 << 0);
     /// The driver takes frames whose checksum is partial, or known to be right.
     pub const GUEST_CSUM: Self = Self(1 << 1);
+    /// The driver may switch off what it takes.
+    pub const CTRL_GUEST_OFFLOADS: Self = Self(1 << 2);
     /// The device says how long frames may be.
     pub const MTU: Self = Self(1 << 3);
+    /// The device has an address for the driver.
+    pub const MAC: Self = Self(1 << 5);
     /// The driver takes TCP over IPv4 that is not segmented.
     pub const GUEST_TSO4: Self = Self(1 << 7);
     /// The driver takes TCP over IPv6 that is not segmented.
@@ -34,8 +38,30 @@ impl Features {
     pub const HOST_UFO: Self = Self(1 << 14);
     /// A received frame may lie in several buffers.
     pub const MRG_RXBUF: Self = Self(1 << 15);
+    /// The device says whether the link is up.
+    pub const STATUS: Self = Self(1 << 16);
+    /// There is a control queue.
+    pub const CTRL_VQ: Self = Self(1 << 17);
+    /// The driver says which addresses it receives for.
+    pub const CTRL_RX: Self = Self(1 << 18);
+    /// The driver says which VLANs it receives from.
+    pub const CTRL_VLAN: Self = Self(1 << 19);
+    /// The driver may suppress what it receives.
+    pub const CTRL_RX_EXTRA: Self = Self(1 << 20);
+    /// The device may ask the driver to announce itself.
+    pub const GUEST_ANNOUNCE: Self = Self(1 << 21);
+    /// The device has several pairs of queues.
+    pub const MQ: Self = Self(1 << 22);
+    /// The driver may change its address.
+    pub const CTRL_MAC_ADDR: Self = Self(1 << 23);
     /// Virtio 1.0 and later.
     pub const VERSION_1: Self = Self(1 << 32);
+    /// The driver says which tunnels are hashed by what is inside.
+    pub const HASH_TUNNEL: Self = Self(1 << 51);
+    /// The driver says for each queue how seldom it wants to be notified.
+    pub const VQ_NOTF_COAL: Self = Self(1 << 52);
+    /// The driver says how seldom it wants to be notified.
+    pub const NOTF_COAL: Self = Self(1 << 53);
     /// The driver takes UDP over IPv4 that is not segmented.
     pub const GUEST_USO4: Self = Self(1 << 54);
     /// The driver takes UDP over IPv6 that is not segmented.
@@ -46,8 +72,12 @@ impl Features {
     pub const HASH_REPORT: Self = Self(1 << 57);
     /// `hdr_len` of a driver is exact.
     pub const GUEST_HDRLEN: Self = Self(1 << 59);
+    /// The driver says which frames go to which queue.
+    pub const RSS: Self = Self(1 << 60);
     /// The device tells how many segments it joined.
     pub const RSC_EXT: Self = Self(1 << 61);
+    /// The device says how fast the link is.
+    pub const SPEED_DUPLEX: Self = Self(1 << 63);
     /// The driver takes tunnels in UDP that are not segmented.
     pub const GUEST_UDP_TUNNEL_GSO: Self = Self(1 << 65);
     /// The same, and the outer checksum may be partial.
@@ -87,6 +117,13 @@ impl Features {
     #[inline]
     pub const fn has_any(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// What is in it and not in `other`.
+    #[must_use]
+    #[inline]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Bytes of the header of every frame, in both directions (NET-001): 10, 12, 20, 24 or 32.

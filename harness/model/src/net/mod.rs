@@ -2,6 +2,7 @@
 //!
 //! Plain numbers and slices; nothing here knows the code under test.
 
+pub mod control;
 pub mod dhcp;
 pub mod dhcpv6;
 pub mod ethernet;
