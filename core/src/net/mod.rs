@@ -22,6 +22,7 @@ pub mod arp;
 pub mod checksum;
 pub mod config_space;
 pub mod control;
+pub mod device;
 pub mod dhcp;
 pub mod dhcpv6;
 pub mod ethernet;
