@@ -9,6 +9,7 @@
 //! * [`vring`]: a ring of a connection, with its queue and a chain.
 //! * [`device`]: what a device has to do, and what it is given to do it.
 //! * [`sigbus`]: what to do when the file behind a mapping is shortened.
+//! * [`net`]: a network device behind a gateway that answers.
 //! * [`connection`]: one front-end, from its first message to its last.
 //! * [`listener`]: one front-end after another, at a path.
 //!
@@ -22,6 +23,7 @@ pub mod event;
 mod host;
 pub mod listener;
 pub mod mapping;
+pub mod net;
 pub mod sigbus;
 pub mod socket;
 pub mod vring;

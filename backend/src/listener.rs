@@ -86,12 +86,27 @@ impl Endpoint {
         stop: BorrowedFd<'_>,
         mut tell: impl FnMut(Result<End, ServeError>),
     ) -> io::Result<()> {
+        self.serve_each(connection, stop, |_, end| {
+            tell(end);
+            true
+        })
+    }
+
+    /// The same. `tell` can look at the device, and says whether another front-end may come.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_each<D: Device>(
+        &self,
+        connection: &mut Connection<D>,
+        stop: BorrowedFd<'_>,
+        mut tell: impl FnMut(&Connection<D>, Result<End, ServeError>) -> bool,
+    ) -> io::Result<()> {
         while let Some(stream) = self.next(stop)? {
             let end = connection.serve(stream.as_fd(), Some(stop));
             drop(stream);
             let is_over = end == Ok(End::Stopped);
-            tell(end);
-            if is_over {
+            if !tell(connection, end) || is_over {
                 break;
             }
         }

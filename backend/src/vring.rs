@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use vhost_fuzz_core::memory::{Backing, RingSize};
 use vhost_fuzz_core::ring::{
     BindError, Broken, Chain, Guest, Layout, Limits, Log, PopError, Position, PutError, Queue,
-    QueueRing, Ring as _, Token,
+    QueueRing, Ring, Token,
 };
 use vhost_fuzz_core::session::{Service, Session};
 
@@ -216,10 +216,58 @@ impl<'r> OpenRing<'r> {
         }
     }
 
+    /// Asks to be called again at once.
+    pub const fn look_again(&mut self) {
+        self.due.work = true;
+    }
+
     /// Asks for no kicks, as long as somebody looks anyway.
     pub fn busy(&mut self) {
         if self.ring.disarm().is_err() {
             self.due.error = true;
         }
+    }
+}
+
+/// For what works on any ring. What is due is noted as by the other methods; malformed chains are
+/// the caller's to give back.
+impl Ring for OpenRing<'_> {
+    fn pop(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
+        let popped = self.ring.pop(chain);
+        match &popped {
+            Err(PopError::Yield) => self.due.work = true,
+            Err(PopError::Broken(_)) => self.due.error = true,
+            _ => {}
+        }
+        popped
+    }
+
+    fn unpop(&mut self, token: Token) -> Result<(), PutError> {
+        self.ring.unpop(token).inspect_err(|_| self.due.error = true)
+    }
+
+    fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
+        self.ring.put(token, len).inspect_err(|_| self.due.error = true)
+    }
+
+    fn skip(&mut self, token: Token) -> Result<(), PutError> {
+        self.ring.skip(token).inspect_err(|_| self.due.error = true)
+    }
+
+    fn publish(&mut self) -> Result<bool, Broken> {
+        let published = self.ring.publish();
+        match published {
+            Ok(is_wanted) => self.due.call |= is_wanted,
+            Err(_) => self.due.error = true,
+        }
+        published
+    }
+
+    fn arm(&mut self) -> Result<bool, Broken> {
+        self.ring.arm().inspect_err(|_| self.due.error = true)
+    }
+
+    fn disarm(&mut self) -> Result<(), Broken> {
+        self.ring.disarm().inspect_err(|_| self.due.error = true)
     }
 }

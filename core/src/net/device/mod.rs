@@ -155,6 +155,11 @@ impl Device {
         self.control.config_space()
     }
 
+    /// The link takes packets of so many bytes: what the front-end has told the driver.
+    pub const fn set_mtu(&mut self, mtu: u16) {
+        self.sending.mtu = mtu;
+    }
+
     /// What became of frames so far.
     #[must_use]
     pub const fn counters(&self) -> &Counters {

@@ -5,7 +5,9 @@ use super::{Device, Due};
 use crate::memory::LogMemory;
 use crate::net::control::ServeError;
 use crate::net::header::HEADER_LEN_MAX;
-use crate::ring::{AccessError, Broken, Chain, Guest, PopError, PutReason, Ring, RingMemory, Token};
+use crate::ring::{
+    AccessError, Broken, Chain, Guest, PopError, PutReason, Ring, RingMemory, Token,
+};
 
 /// What becomes of a chain that was taken.
 enum Fate {
@@ -45,7 +47,7 @@ impl Device {
     }
 
     /// A wake-up of a transmit queue that is not to be used: takes what there is, and nothing
-    /// comes of it (VU-104).
+    /// comes of it (VU-063).
     pub fn discard<T: Ring>(&mut self, transmit: &mut T) -> Due {
         self.drain(transmit, |_, _| Fate::Back(0))
     }
@@ -70,11 +72,7 @@ impl Device {
 
     /// Takes chains until there is none, and asks for kicks. `handle` is told whether the chain is
     /// a good one.
-    fn drain<T: Ring>(
-        &mut self,
-        ring: &mut T,
-        handle: impl FnMut(&mut Self, bool) -> Fate,
-    ) -> Due {
+    fn drain<T: Ring>(&mut self, ring: &mut T, handle: impl FnMut(&mut Self, bool) -> Fate) -> Due {
         let drained = self.take_all(ring, handle);
         let published = ring.publish();
         match (drained, published) {
