@@ -23,6 +23,8 @@ pub mod fields;
 pub mod framing;
 pub mod frontend;
 pub mod gateway;
+#[cfg(feature = "guest")]
+pub mod guest;
 pub mod ipv6;
 pub mod ledger;
 pub mod memory;
