@@ -14,6 +14,7 @@ pub mod broken;
 mod budget;
 pub mod codec;
 pub mod context;
+pub mod control;
 pub mod corpus;
 pub mod dhcp;
 pub mod dictionary;

@@ -5,6 +5,7 @@
 //! [`soak`] have their tests in `tests/inflight`, `tests/channel.rs` and `tests/ring_threads.rs`.
 
 pub mod codec;
+pub mod control;
 pub mod dhcp;
 pub mod dhcpv6;
 pub mod framing;

@@ -2,6 +2,7 @@
 //! remembers what the device does with it.
 
 mod buffers;
+mod control;
 mod log;
 mod mapped;
 mod memory;
