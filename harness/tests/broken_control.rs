@@ -69,6 +69,16 @@ caught! {
     an_offload_that_was_not_negotiated: TakesAnyOffload by "model";
     tunnels_that_cannot_be_switched_off: ForgetsTunnels by "model";
     the_control_queue_among_those_for_frames: CountsTheControlQueue by "model";
+    a_queue_that_is_not_there: TakesAnyQueue by "model";
+    a_table_of_any_size: TakesOddTables by "model";
+    a_table_without_room: TakesLongTables by "model";
+    a_key_that_is_cut: CutsLongKeys by "model";
+    a_frame_for_a_queue_under_reset: MindsNoReset by "model";
+    a_frame_for_a_queue_behind: UsesEveryPair by "model";
+    a_report_that_is_one_less: ReportsTheBit by "model";
+    a_hash_the_other_way_round: SwapsTheHash by "model";
+    a_fragment_with_ports: HashesFragments by "model";
+    a_table_that_stays: KeepsTheTable by "model";
     a_byte_behind_a_result: WritesBehind by "guarded memory";
     a_used_length_of_all_there_is: TellsItsRoom by "model";
     a_reset_that_keeps_things: NeverForgets by "model";

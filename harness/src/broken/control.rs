@@ -1,7 +1,7 @@
 //! Devices with one mistake each in what they make of the control queue.
 
 use vhost_fuzz_core::net::config_space::ConfigSpace;
-use vhost_fuzz_core::net::control::{Coalescing, Control, ControlConfig, Outcome, class};
+use vhost_fuzz_core::net::control::{Coalescing, Control, ControlConfig, Outcome, Steered, class};
 use vhost_fuzz_core::net::header::Features;
 
 use crate::control::{ALL, Device};
@@ -31,6 +31,11 @@ pub trait Mistake: Default {
     /// Changes whether a frame is received.
     fn accepts(&self, _control: &Control, _frame: &[u8], accepts: bool) -> bool {
         accepts
+    }
+
+    /// Changes where a frame goes.
+    fn steer(&self, _control: &Control, _frame: &[u8], steered: Steered) -> Steered {
+        steered
     }
 
     /// Changes what the driver reads.
@@ -63,7 +68,7 @@ pub struct Broken<M> {
 
 impl<M: Mistake> Device for Broken<M> {
     fn new(config: ControlConfig) -> Self {
-        let command = Vec::with_capacity(0x2_0000);
+        let command = Vec::with_capacity(0x4_0000);
         Self { control: Device::new(config), mistake: M::default(), command }
     }
 
@@ -83,6 +88,10 @@ impl<M: Mistake> Device for Broken<M> {
     fn accepts(&self, frame: &[u8]) -> bool {
         let accepts = self.control.accepts(frame);
         self.mistake.accepts(&self.control, frame, accepts)
+    }
+
+    fn steer(&self, frame: &[u8]) -> Steered {
+        self.mistake.steer(&self.control, frame, self.control.steer(frame))
     }
 
     fn config_space(&self) -> ConfigSpace {
@@ -138,6 +147,13 @@ fn lists(command: &[u8]) -> Option<(u32, usize)> {
     let count = command.get(2..)?.first_chunk().map(|count| u32::from_le_bytes(*count))?;
     let behind = usize::try_from(count).ok()?.checked_mul(6)?.checked_add(6)?;
     (command.get(..2)? == [1, 0]).then_some((count, behind))
+}
+
+/// Where the table of an `RSS_CONFIG` ends, if it lies in the command.
+fn table_end(command: &[u8]) -> Option<usize> {
+    let mask = command.get(6..)?.first_chunk().map(|mask| u16::from_le_bytes(*mask))?;
+    let end = 10 + 2 * (usize::from(mask) + 1);
+    (command.get(..2)? == [4, 1] && end <= command.len()).then_some(end)
 }
 
 /// The station that a frame is for is a group.
@@ -349,6 +365,134 @@ mistakes! {
             if command.starts_with(&[6, 2, queue[0], queue[1]]) {
                 (command[2], command[3]) = (0, 0);
             }
+        }
+    }
+
+    /// Does not look at the queues of a table (NET-048, NH12).
+    TakesAnyQueue {
+        fn before(&mut self, control: &Control, command: &mut Vec<u8>) {
+            let pairs = control.config().pairs;
+            if let Some(end) = table_end(command) {
+                for pair in command[8..end].chunks_exact_mut(2) {
+                    if u16::from_le_bytes([pair[0], pair[1]]) >= pairs {
+                        pair.copy_from_slice(&[0, 0]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a table of any size below the largest one (NET-048).
+    TakesOddTables {
+        fn before(&mut self, control: &Control, command: &mut Vec<u8>) {
+            let max = control.config().hashing.map_or(0, |it| it.table_max);
+            if let Some(end) = table_end(command)
+                && end - 10 <= 2 * usize::from(max)
+            {
+                let count = (end - 10) / 2;
+                let less = if count.is_power_of_two() { count } else { count.next_power_of_two() / 2 };
+                command.drain(10 + 2 * less..end);
+                let mask = u16::try_from(less - 1).unwrap_or(0);
+                command[6..8].copy_from_slice(&mask.to_le_bytes());
+            }
+        }
+    }
+
+    /// Reads a table for which it has no room (NET-048, hazard 8.18).
+    TakesLongTables {
+        fn before(&mut self, control: &Control, command: &mut Vec<u8>) {
+            let max = control.config().hashing.map_or(0, |it| it.table_max);
+            if let Some(end) = table_end(command)
+                && (end - 10) / 2 > max.into()
+                && (end - 10).is_power_of_two()
+            {
+                command.drain(12..end);
+                command[6..8].copy_from_slice(&[0, 0]);
+            }
+        }
+    }
+
+    /// Takes a key that is too long for what it has.
+    CutsLongKeys {
+        fn before(&mut self, control: &Control, command: &mut Vec<u8>) {
+            let max = control.config().hashing.map_or(0, |it| it.key_max);
+            let at = match command[..] {
+                [4, 2, ..] => Some(14),
+                _ => table_end(command).map(|end| end + 2),
+            };
+            if let Some(len) = at.and_then(|at| command.get_mut(at)) {
+                *len = (*len).min(max);
+            }
+        }
+    }
+
+    /// Sends frames to queues that are reset (NET-049).
+    MindsNoReset {
+        fn steer(&self, _: &Control, _: &[u8], steered: Steered) -> Steered {
+            Steered { pair: steered.pair.or(Some(0)), ..steered }
+        }
+    }
+
+    /// Sends frames to a queue behind those in use (NET-046).
+    UsesEveryPair {
+        fn steer(&self, control: &Control, frame: &[u8], steered: Steered) -> Steered {
+            let last = frame.last().map(|_| control.config().pairs - 1);
+            Steered { pair: steered.pair.and(last), ..steered }
+        }
+    }
+
+    /// Reports the number of the bit, not one more.
+    ReportsTheBit {
+        fn steer(&self, _: &Control, _: &[u8], mut steered: Steered) -> Steered {
+            if let Some(hash) = &mut steered.hash {
+                hash.report -= 1;
+            }
+            steered
+        }
+    }
+
+    /// Hashes with the words of the key the other way round.
+    SwapsTheHash {
+        fn steer(&self, _: &Control, _: &[u8], mut steered: Steered) -> Steered {
+            if let Some(hash) = &mut steered.hash {
+                hash.value = hash.value.swap_bytes();
+            }
+            steered
+        }
+    }
+
+    /// Has a hash of ports for the first fragment (DC-147).
+    HashesFragments {
+        fn steer(&self, control: &Control, frame: &[u8], steered: Steered) -> Steered {
+            let is_first = frame.get(12..15) == Some(&[8, 0, 0x45]) && frame.get(20) == Some(&0x20);
+            let mut whole = [0; 80];
+            match whole.get_mut(..frame.len()) {
+                Some(whole) if is_first => {
+                    whole.copy_from_slice(frame);
+                    whole[20] = 0;
+                    control.steer(whole)
+                }
+                _ => steered,
+            }
+        }
+    }
+
+    /// Keeps a table when it is to distribute frames itself (DC-148).
+    KeepsTheTable {
+        fn after(
+            &mut self,
+            control: &mut Control,
+            command: &[u8],
+            outcome: Outcome,
+            result: &mut [u8],
+        ) -> Outcome {
+            if let ([4, 0, ..], Outcome::Done { .. }) = (command, outcome) {
+                // All go to the first queue.
+                let pairs = control.pairs().to_le_bytes();
+                let table = [4, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, pairs[0], pairs[1], 0];
+                let _ = Device::handle(control, &table, result);
+            }
+            outcome
         }
     }
 

@@ -3,7 +3,7 @@
 //! * [`Setup`]: what the device is like, for the code under test and for the model.
 //! * [`Step`]: what happens to it. [`draw`] makes steps that are nearly right.
 //! * [`Device`]: the code under test. [`judge`] runs steps against it and the model.
-//! * [`probes`]: frames that show what a device receives.
+//! * [`probes`] and [`flows`]: frames that show what a device receives, and where.
 
 pub mod draw;
 mod judge;
@@ -12,13 +12,13 @@ mod probe;
 use vhost_fuzz_core::net::Mac;
 use vhost_fuzz_core::net::config_space::ConfigSpace;
 use vhost_fuzz_core::net::control::{
-    Coalescing, Control, ControlConfig, Duplex, Hashing, Outcome, SPEED_UNKNOWN,
+    Coalescing, Control, ControlConfig, Duplex, Hashing, Outcome, SPEED_UNKNOWN, Steered,
 };
 use vhost_fuzz_core::net::header::Features;
 use vhost_fuzz_model::net::control as model;
 
 pub use judge::{Judge, Tally, judge};
-pub use probe::{GROUPS, STATIONS, probes};
+pub use probe::{GROUPS, STATIONS, flows, probes};
 
 /// The address that a device gives its driver.
 pub const MAC: Mac = Mac(STATIONS[0]);
@@ -123,6 +123,9 @@ pub trait Device {
     /// As [`Control::accepts`].
     fn accepts(&self, frame: &[u8]) -> bool;
 
+    /// As [`Control::steer`].
+    fn steer(&self, frame: &[u8]) -> Steered;
+
     /// As [`Control::config_space`].
     fn config_space(&self) -> ConfigSpace;
 
@@ -165,6 +168,10 @@ impl Device for Control {
 
     fn accepts(&self, frame: &[u8]) -> bool {
         Self::accepts(self, frame)
+    }
+
+    fn steer(&self, frame: &[u8]) -> Steered {
+        Self::steer(self, frame)
     }
 
     fn config_space(&self) -> ConfigSpace {

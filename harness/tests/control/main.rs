@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod filter;
 mod offers;
+mod steering;
 
 use vhost_fuzz_core::net::control::{Control, ControlError, Outcome};
 use vhost_fuzz_core::net::header::Features;

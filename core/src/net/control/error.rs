@@ -69,6 +69,44 @@ pub enum ControlError {
         /// Its index.
         queue: u16,
     },
+    /// A kind of hash is not supported.
+    HashTypes {
+        /// All kinds that are asked for.
+        types: u32,
+        /// Those that there are.
+        supported: u32,
+    },
+    /// A table has a size that is no power of two, or too large.
+    TableSize {
+        /// Its size less 1.
+        mask: u16,
+        /// Entries that there may be.
+        max: usize,
+    },
+    /// Frames are to go to a queue that is not there, or not enabled.
+    Steer {
+        /// The pair that it belongs to.
+        pair: u16,
+    },
+    /// The driver cannot send with so many pairs of queues.
+    Transmit {
+        /// Those pairs.
+        pairs: u16,
+        /// The pairs that there are.
+        max: u16,
+    },
+    /// A key is too long.
+    Key {
+        /// Its bytes.
+        len: u8,
+        /// Bytes that there may be.
+        max: u8,
+    },
+    /// A kind of tunnel is not supported.
+    TunnelTypes {
+        /// All kinds that are asked for.
+        types: u32,
+    },
     /// The result does not fit.
     NoRoom {
         /// Bytes of the result.
@@ -90,6 +128,11 @@ impl ControlError {
             Self::Pairs { .. } => Rule::net(47),
             Self::Offloads { .. } => Rule::net(52),
             Self::Queue { .. } => Rule::net(50),
+            Self::TableSize { .. } | Self::Steer { .. } => Rule::net(48),
+            Self::HashTypes { .. }
+            | Self::Transmit { .. }
+            | Self::Key { .. }
+            | Self::TunnelTypes { .. } => Rule::dc(146),
             Self::NoRoom { .. } => Rule::dc(145),
         }
     }
@@ -112,6 +155,18 @@ impl fmt::Display for ControlError {
             Self::Pairs { pairs, max } => write!(f, "{pairs} pairs of queues, not 1 to {max}"),
             Self::Offloads { bits } => write!(f, "not all of {bits:#x} was negotiated"),
             Self::Queue { queue } => write!(f, "queue {queue} is not enabled, or not for frames"),
+            Self::HashTypes { types, supported } => {
+                write!(f, "kinds of hash {types:#x}, and {supported:#x} are supported")
+            }
+            Self::TableSize { mask, max } => {
+                write!(f, "a table with the mask {mask:#x}, and {max} entries fit")
+            }
+            Self::Steer { pair } => write!(f, "frames cannot go to the pair {pair}"),
+            Self::Transmit { pairs, max } => {
+                write!(f, "{pairs} pairs of queues to send with, not 1 to {max}")
+            }
+            Self::Key { len, max } => write!(f, "a key of {len} bytes, more than {max}"),
+            Self::TunnelTypes { types } => write!(f, "no tunnel of {types:#x} is supported"),
             Self::NoRoom { need, have } => write!(f, "{need} bytes of result in {have}"),
         }
         .and_then(|()| write!(f, ": {}", self.rule()))

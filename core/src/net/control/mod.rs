@@ -4,6 +4,7 @@
 //! * [`Control`]: what was negotiated and said. [`Control::handle`] takes one command,
 //!   [`Control::serve`] one chain.
 //! * [`Control::accepts`]: the receive filter.
+//! * [`Control::steer`]: which queue a frame goes to, and its hash.
 //! * [`Control::config_space`]: what the driver reads.
 //!
 //! Memory is taken when a `Control` is made, for the largest tables that it keeps, and never
@@ -15,9 +16,11 @@ mod coalesce;
 mod config;
 mod error;
 mod filter;
+mod hash;
 mod serve;
 mod source;
 mod state;
+mod steer;
 
 pub use coalesce::Coalescing;
 pub use config::{
@@ -28,6 +31,7 @@ pub use error::ControlError;
 pub use serve::{ServeError, Served};
 pub use source::{Source, Target};
 pub use state::{Control, Outcome};
+pub use steer::Steered;
 
 use error::Stop;
 
@@ -55,6 +59,8 @@ pub mod class {
     pub const GUEST_OFFLOADS: u8 = 5;
     /// How seldom to notify: [`coal`](super::coal).
     pub const NOTF_COAL: u8 = 6;
+    /// Tunnels that are hashed by what is inside: command 0.
+    pub const HASH_TUNNEL: u8 = 7;
 }
 
 /// Commands of the class [`RX`](class::RX), which are numbers of modes.
@@ -93,6 +99,32 @@ pub mod vlan {
 pub mod mq {
     /// So many pairs of queues.
     pub const VQ_PAIRS_SET: u8 = 0;
+    /// Frames go where a table says.
+    pub const RSS_CONFIG: u8 = 1;
+    /// Frames are hashed, and the device says how.
+    pub const HASH_CONFIG: u8 = 2;
+}
+
+/// Kinds of hash: over what it is. The number of the bit and 1 is what the header reports.
+pub mod hash_type {
+    /// Addresses of IPv4.
+    pub const IPV4: u32 = 1 << 0;
+    /// The same and the ports of TCP.
+    pub const TCPV4: u32 = 1 << 1;
+    /// The same and the ports of UDP.
+    pub const UDPV4: u32 = 1 << 2;
+    /// Addresses of IPv6.
+    pub const IPV6: u32 = 1 << 3;
+    /// The same and the ports of TCP.
+    pub const TCPV6: u32 = 1 << 4;
+    /// The same and the ports of UDP.
+    pub const UDPV6: u32 = 1 << 5;
+    /// Home addresses of IPv6, as far as extension headers have them.
+    pub const IP_EX: u32 = 1 << 6;
+    /// The same and the ports of TCP.
+    pub const TCP_EX: u32 = 1 << 7;
+    /// The same and the ports of UDP.
+    pub const UDP_EX: u32 = 1 << 8;
 }
 
 /// Commands of the class [`NOTF_COAL`](class::NOTF_COAL).

@@ -6,6 +6,7 @@ use super::config::{ConfigError, ControlConfig};
 use super::error::{ControlError, Stop};
 use super::filter::Filter;
 use super::source::{Source, Target};
+use super::steer::{Queues, Steered, Steering};
 use super::{ack, array, class, coal, mac, mq, rx, vlan};
 use crate::net::Mac;
 use crate::net::config_space::{ConfigSpace, status};
@@ -97,6 +98,7 @@ pub struct Control {
     /// What was switched off, of [`OFFLOADS`].
     off: Features,
     wishes: Wishes,
+    steering: Steering,
 }
 
 impl Control {
@@ -119,6 +121,7 @@ impl Control {
             enabled: Bits::new(queues),
             off: Features::default(),
             wishes: Wishes::new(queues),
+            steering: Steering::new(config.hashing),
         };
         control.reset();
         Ok(control)
@@ -129,8 +132,9 @@ impl Control {
         self.negotiated(Features::default());
     }
 
-    /// Begins anew with these features: no filter, one pair of queues if there is a control queue
-    /// (NET-046), every queue enabled, every offload on.
+    /// Begins anew with these features: no filter, nothing hashed, every queue enabled, every
+    /// offload on, and one pair of queues in use, or every one if there is no control queue to say
+    /// so (NET-046).
     pub fn negotiated(&mut self, features: Features) {
         self.features = features;
         self.mac = self.config.mac;
@@ -138,10 +142,12 @@ impl Control {
         self.filter.clear(); // NET-040
         self.is_announcing = false;
         // Without a control queue the front-end has it, and enables what is used.
-        self.pairs = if features.has(Features::CTRL_VQ) { 1 } else { self.config.pairs };
+        let is_told = features.has(Features::CTRL_VQ);
+        self.pairs = if is_told { 1 } else { self.existing_pairs() };
         self.enabled.fill(true);
         self.off = Features::default();
         self.wishes.clear();
+        self.steering.clear();
     }
 
     /// What the device is like.
@@ -246,6 +252,14 @@ impl Control {
         frame.first_chunk().is_some_and(|mac| self.filter.accepts_address(own, Mac(*mac)))
     }
 
+    /// Where a frame for the driver goes, and its hash (NET-046, NET-049, DC-146 to DC-148).
+    #[must_use]
+    pub fn steer(&self, frame: &[u8]) -> Steered {
+        let queues = Queues { pairs: self.config.pairs, enabled: &self.enabled };
+        let hash = self.steering.hash(frame);
+        Steered { pair: self.steering.choose(frame, hash, self.pairs, queues), hash }
+    }
+
     /// Handles one command: class, command and data in `command`, and room for what comes behind
     /// the ack in `result`.
     ///
@@ -276,8 +290,14 @@ impl Control {
             class::MAC => self.set_address(source)?,
             class::VLAN => self.set_vlan(command == vlan::ADD, source)?,
             class::ANNOUNCE => self.is_announcing = false, // NET-045
-            class::MQ => self.set_pairs(source)?,
+            class::MQ if command == mq::VQ_PAIRS_SET => self.set_pairs(source)?,
+            class::MQ if command == mq::HASH_CONFIG => self.steering.configure_hash(source)?,
+            class::MQ => {
+                let queues = Queues { pairs: self.config.pairs, enabled: &self.enabled };
+                self.pairs = self.steering.configure(source, queues)?;
+            }
             class::GUEST_OFFLOADS => self.set_offloads(source)?,
+            class::HASH_TUNNEL => set_tunnels(source)?,
             class::NOTF_COAL => return self.coalesce(command, source, result),
             _ => return Err(ControlError::Unknown { class, command }.into()), // NET-039
         }
@@ -319,6 +339,7 @@ impl Control {
             return Err(ControlError::Pairs { pairs, max }.into()); // NET-047
         }
         self.pairs = pairs;
+        self.steering.leave_table();
         Ok(())
     }
 
@@ -349,7 +370,7 @@ impl Control {
         let [low, high, _, _] = array(source)?;
         let queue = u16::from_le_bytes([low, high]);
         let wish = if command == coal::VQ_SET { Some(array(source)?.into()) } else { None };
-        let is_there = u32::from(queue) < self.data_queues() && self.enabled.has(queue);
+        let is_there = queue / 2 < self.existing_pairs() && self.enabled.has(queue);
         let Some(now) = self.wishes.get(queue).filter(|_| is_there) else {
             return Err(ControlError::Queue { queue }.into()); // NET-050
         };
@@ -365,10 +386,18 @@ impl Control {
         Ok(8)
     }
 
-    /// Queues for frames, which come before the control queue.
-    fn data_queues(&self) -> u32 {
+    /// Pairs of queues for frames. They come before the control queue (spec §3).
+    fn existing_pairs(&self) -> u16 {
         let has_many = self.features.has_any(Features::MQ | Features::RSS);
-        2 * u32::from(if has_many { self.config.pairs } else { 1 })
+        if has_many { self.config.pairs } else { 1 }
+    }
+}
+
+/// No device here hashes what is in a tunnel.
+fn set_tunnels(source: &mut impl Source) -> Result<(), Stop> {
+    match u32::from_le_bytes(array(source)?) {
+        0 => Ok(()),
+        types => Err(ControlError::TunnelTypes { types }.into()),
     }
 }
 
@@ -381,6 +410,9 @@ const fn feature(class: u8, command: u8) -> Option<Features> {
         (class::VLAN, vlan::ADD | vlan::DEL) => Features::CTRL_VLAN,
         (class::ANNOUNCE, 0) => Features::GUEST_ANNOUNCE,
         (class::MQ, mq::VQ_PAIRS_SET) => Features::MQ,
+        (class::MQ, mq::RSS_CONFIG) => Features::RSS,
+        (class::MQ, mq::HASH_CONFIG) => Features::HASH_REPORT,
+        (class::HASH_TUNNEL, 0) => Features::HASH_TUNNEL,
         (class::GUEST_OFFLOADS, 0) => Features::CTRL_GUEST_OFFLOADS,
         (class::NOTF_COAL, coal::TX_SET | coal::RX_SET) => Features::NOTF_COAL,
         (class::NOTF_COAL, coal::VQ_SET | coal::VQ_GET) => Features::VQ_NOTF_COAL,

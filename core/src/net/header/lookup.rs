@@ -26,7 +26,7 @@ pub(super) mod protocol {
 
 /// What comes after the addresses of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link {
+pub(in crate::net) struct Link {
     /// Tags, at most [`TAGS_MAX`].
     pub(super) tags: usize,
     /// The type behind the tags; none when the frame ends before it.
@@ -36,7 +36,7 @@ pub(super) struct Link {
 impl Link {
     /// Looks behind the tags of a frame.
     #[inline]
-    pub(super) fn of(frame: &[u8]) -> Self {
+    pub(in crate::net) fn of(frame: &[u8]) -> Self {
         let mut at = HEADER_LEN - 2;
         let mut tags = 0;
         loop {
@@ -57,7 +57,7 @@ impl Link {
     }
 
     /// The network header of a frame.
-    pub(super) fn network(self) -> Result<(Ip, usize), Missing> {
+    pub(in crate::net) fn network(self) -> Result<(Ip, usize), Missing> {
         match self.ether_type {
             Some(ether_type::IPV4) => Ok((Ip::V4, self.len())),
             Some(ether_type::IPV6) => Ok((Ip::V6, self.len())),
@@ -69,7 +69,7 @@ impl Link {
 
 /// Why no transport header was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(in crate::net) enum Missing {
     /// There are more headers in front of it than are followed.
     Unknown,
     /// It is not there.

@@ -18,6 +18,7 @@ mod wire;
 
 pub use error::{RxError, TxError};
 pub use features::{Features, HEADER_LEN_MAX};
+pub(super) use lookup::Link;
 pub use lookup::{EXTENSIONS_MAX, Ip, TAGS_MAX};
 pub use receive::{HASH_REPORT_MAX, Hash, Joined, Receive, Verified};
 pub use segments::{Checksum, Headers, Kind, SEGMENTS_LEN_MAX, Segments, Tunnel};

@@ -1,6 +1,7 @@
 //! What a driver tells its device on the control queue (§3.3, §3.6, NET-020, NET-021, NET-036 to
 //! NET-054, DC-140 to DC-149).
 
+mod hash;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,11 @@ pub struct Device {
     all: [(u32, u32); 2],
     /// The same for single queues.
     single: BTreeMap<u16, (u32, u32)>,
+    /// Kinds of hash that are on.
+    types: u32,
+    key: Vec<u8>,
+    /// Where frames without a hash go, and the others.
+    table: Option<(u16, Vec<u16>)>,
 }
 
 /// What came of a command: bytes of the result, or the rule that it breaks.
@@ -141,6 +147,9 @@ impl Device {
             off: HashSet::new(),
             all: [(0, 0); 2],
             single: BTreeMap::new(),
+            types: 0,
+            key: vec![],
+            table: None,
             config,
         };
         device.negotiated(0);
@@ -158,11 +167,19 @@ impl Device {
         self.over = [false; 2];
         self.vlans.clear();
         self.announcing = false;
-        self.pairs = if self.has(17) { 1 } else { self.config.pairs };
+        self.pairs = if self.has(17) { 1 } else { self.existing() };
         self.disabled.clear();
         self.off.clear();
         self.all = [(0, 0); 2];
         self.single.clear();
+        self.types = 0;
+        self.key.clear();
+        self.table = None;
+    }
+
+    /// Pairs of queues that there are.
+    fn existing(&self) -> u16 {
+        if self.has(22) || self.has(60) { self.config.pairs } else { 1 }
     }
 
     fn has(&self, bit: u32) -> bool {
@@ -255,6 +272,9 @@ impl Device {
             (2, 0 | 1) => 19,
             (3, 0) => 21,
             (4, 0) => 22,
+            (4, 1) => 60,
+            (4, 2) => 57,
+            (7, 0) => 51,
             (5, 0) => 2,
             (6, 0 | 1) => 53,
             (6, 2 | 3) => 52,
@@ -296,17 +316,101 @@ impl Device {
                 };
             }
             3 => self.announcing = false,
+            4 if command == 1 => self.distribute(data)?,
+            4 if command == 2 => {
+                let types = self.kinds(&mut data)?;
+                take(&mut data, 8)?;
+                (self.key, self.types) = (self.read_key(&mut data)?, types);
+            }
             4 => {
                 let pairs = small(take(&mut data, 2)?);
                 if pairs == 0 || pairs > self.config.pairs {
                     return Err(Id::Net(47));
                 }
                 self.pairs = pairs;
+                self.table = None;
+            }
+            7 => {
+                if number(take(&mut data, 4)?) != 0 {
+                    return Err(Id::Dc(146));
+                }
             }
             5 => self.offload(number(take(&mut data, 8)?))?,
             _ => return self.coalesce(command, data, room),
         }
         Ok(vec![])
+    }
+
+    fn kinds(&self, data: &mut &[u8]) -> Result<u32, Id> {
+        let types = wide(take(data, 4)?);
+        let (_, _, supported) = self.config.hashing.unwrap_or((0, 0, 0));
+        if (0..32).any(|bit| types >> bit & 1 > supported >> bit & 1) {
+            return Err(Id::Dc(146));
+        }
+        Ok(types)
+    }
+
+    fn read_key(&self, data: &mut &[u8]) -> Result<Vec<u8>, Id> {
+        let len = take(data, 1)?[0];
+        let (longest, _, _) = self.config.hashing.unwrap_or((0, 0, 0));
+        if len > longest {
+            return Err(Id::Dc(146));
+        }
+        Ok(take(data, len.into())?.to_vec())
+    }
+
+    /// A queue that frames can go to.
+    fn receives(&self, pair: u16) -> bool {
+        pair < self.config.pairs && !self.disabled.contains(&(2 * pair))
+    }
+
+    fn distribute(&mut self, mut data: &[u8]) -> Result<(), Id> {
+        let types = self.kinds(&mut data)?;
+        let size = number(take(&mut data, 2)?) + 1;
+        let (_, longest, _) = self.config.hashing.unwrap_or((0, 0, 0));
+        let powers: Vec<u64> = (0..17).map(|power| 1 << power).collect();
+        if !powers.contains(&size) || size > longest.into() {
+            return Err(Id::Net(48));
+        }
+        let rest = small(take(&mut data, 2)?);
+        if !self.receives(rest) {
+            return Err(Id::Net(48));
+        }
+        let mut table = Vec::new();
+        let mut entries = take(&mut data, usize::try_from(2 * size).unwrap_or(usize::MAX))?;
+        while !entries.is_empty() {
+            let pair = small(take(&mut entries, 2)?);
+            if !self.receives(pair) {
+                return Err(Id::Net(48));
+            }
+            table.push(pair);
+        }
+        let pairs = small(take(&mut data, 2)?);
+        if pairs == 0 || pairs > self.config.pairs {
+            return Err(Id::Dc(146));
+        }
+        (self.key, self.types) = (self.read_key(&mut data)?, types);
+        (self.pairs, self.table) = (pairs, Some((rest, table)));
+        Ok(())
+    }
+
+    /// Value and kind of the hash of a frame.
+    #[must_use]
+    pub fn hash(&self, frame: &[u8]) -> Option<(u32, u16)> {
+        hash::hash(frame, self.types, &self.key)
+    }
+
+    /// The pairs of queues that a frame may go to; without one it is dropped.
+    #[must_use]
+    pub fn places(&self, frame: &[u8]) -> Vec<u16> {
+        let Some((rest, table)) = &self.table else {
+            return (0..self.pairs).filter(|pair| self.receives(*pair)).collect();
+        };
+        let place = match self.hash(frame) {
+            Some((value, _)) => table[usize::try_from(value).unwrap_or(0) % table.len()],
+            None => *rest,
+        };
+        if self.receives(place) { vec![place] } else { vec![] }
     }
 
     fn offload(&mut self, mut bits: u64) -> Result<(), Id> {
@@ -343,8 +447,7 @@ impl Device {
             let (packets, usecs) = (take(&mut data, 4)?, take(&mut data, 4)?);
             values = Some((wide(packets), wide(usecs)));
         }
-        let pairs = if self.has(22) || self.has(60) { self.config.pairs } else { 1 };
-        if u32::from(queue) >= 2 * u32::from(pairs) || self.disabled.contains(&queue) {
+        if u32::from(queue) >= 2 * u32::from(self.existing()) || self.disabled.contains(&queue) {
             return Err(Id::Net(50));
         }
         if let Some(values) = values {
