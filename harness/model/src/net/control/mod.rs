@@ -108,6 +108,25 @@ fn list(bytes: &mut &[u8], room: usize) -> Result<(HashSet<[u8; 6]>, bool), Id> 
 const OFFLOADS: [(u32, u32); 9] =
     [(1, 1), (7, 7), (8, 8), (9, 9), (10, 10), (54, 54), (55, 55), (65, 46), (66, 47)];
 
+/// The feature bit that a command belongs to, beside `CTRL_VQ`.
+fn feature(class: u8, command: u8) -> Option<u32> {
+    Some(match (class, command) {
+        (0 | 1, 0) | (0, 1) => 18,
+        (0, 2..=5) => 20,
+        (1, 1) => 23,
+        (2, 0 | 1) => 19,
+        (3, 0) => 21,
+        (4, 0) => 22,
+        (4, 1) => 60,
+        (4, 2) => 57,
+        (7, 0) => 51,
+        (5, 0) => 2,
+        (6, 0 | 1) => 53,
+        (6, 2 | 3) => 52,
+        _ => return None,
+    })
+}
+
 impl Device {
     /// A device that was reset.
     ///
@@ -265,21 +284,7 @@ impl Device {
     fn run(&mut self, mut data: &[u8], room: u64) -> Answer {
         let head = take(&mut data, 2)?;
         let (class, command) = (head[0], head[1]);
-        let feature = match (class, command) {
-            (0 | 1, 0) | (0, 1) => 18,
-            (0, 2..=5) => 20,
-            (1, 1) => 23,
-            (2, 0 | 1) => 19,
-            (3, 0) => 21,
-            (4, 0) => 22,
-            (4, 1) => 60,
-            (4, 2) => 57,
-            (7, 0) => 51,
-            (5, 0) => 2,
-            (6, 0 | 1) => 53,
-            (6, 2 | 3) => 52,
-            _ => return Err(Id::Net(39)),
-        };
+        let feature = feature(class, command).ok_or(Id::Net(39))?;
         if !self.has(17) || !self.has(feature) {
             return Err(Id::Net(39));
         }
