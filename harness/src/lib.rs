@@ -12,6 +12,7 @@
 
 pub mod broken;
 mod budget;
+pub mod clients;
 pub mod codec;
 pub mod context;
 pub mod control;
