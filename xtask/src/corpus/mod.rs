@@ -12,6 +12,7 @@ mod hand;
 mod import;
 mod judge;
 mod manifest;
+mod record;
 mod recording;
 mod session;
 mod stats;
@@ -66,6 +67,20 @@ enum Command {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Record the frames of a real DHCP client that talks to the gateway of the core.
+    ///
+    /// The client has to be installed, and needs root: it runs in namespaces of its own, with a
+    /// TAP device. Recordings in corpus/clients become seeds by `cargo xtask corpus clients`.
+    Record {
+        /// The client.
+        #[arg(long)]
+        client: record::Client,
+        /// The folder for the file NAME.pcap.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        #[command(flatten)]
+        force: Force,
+    },
     /// Keep a crash or another found input as a regression.
     Add {
         /// The target that the input is for.
@@ -117,6 +132,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
         Command::Explain { file, target } => {
             print(&explain::file(&root, file, target.as_deref())?)?;
+        }
+        Command::Record { client, out, force: Force { force } } => {
+            let path = record::record(*client, out, *force)?;
+            println!("new      {}", shown(&path).display());
         }
         Command::Add { target, file, name, shows } => {
             add::add(&root, target, file, name, shows)?;
