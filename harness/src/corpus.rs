@@ -15,8 +15,8 @@ pub struct Entry {
     pub shows: String,
     /// `accept`, or the id of the rule that the input breaks first, such as `VU-020`.
     pub expect: String,
-    /// Where it came from: `trace NAME`, `form` (generated from the request table), `hand`
-    /// (built for one rule), `regression` or `fuzzer`.
+    /// Where it came from: `trace NAME`, `client NAME`, `form` (generated from the request table),
+    /// `hand` (built for one rule), `regression` or `fuzzer`.
     pub origin: String,
 }
 

@@ -70,6 +70,7 @@ fn the_fuzz_manifest_has_every_binary() {
 fn every_target_has_a_corpus_and_a_manifest() {
     let mut folders = names("corpus", None);
     assert!(folders.remove("traces"), "corpus/traces holds the recorded sessions");
+    assert!(folders.remove("clients"), "corpus/clients holds the recorded clients");
     assert_eq!(folders, targets());
     assert_eq!(names("corpus", Some(".toml")), targets());
     for target in TARGETS {

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use vhost_fuzz_harness::clients::{EXTENSION, FOLDER};
 use vhost_fuzz_harness::corpus::{self, Entry};
 use vhost_fuzz_harness::target::TARGETS;
 
 use super::manifest::Update;
-use super::{add, dictionaries, forms, hand, import, judge, manifest, stats};
+use super::{add, clients, dictionaries, forms, hand, import, judge, manifest, stats};
 
 /// Folder of the recorded logs, below `corpus/`.
 pub(super) const TRACES: &str = "traces";
 
 /// What lies in `corpus/` besides targets.
-const OTHERS: [&str; 2] = [TRACES, "README.md"];
+const OTHERS: [&str; 3] = [FOLDER, TRACES, "README.md"];
 
 /// What the seeds of `msg_decode` have to amount to, so that its throughput means something.
 const AVERAGE_MIN: f64 = 64.0;
@@ -37,6 +38,7 @@ pub(super) fn problems(repository: &Path) -> Result<Vec<String>> {
         }
     }
     for (command, updates) in [
+        ("clients", clients::updates(&root)),
         ("forms", forms::updates(&root)),
         ("hand", hand::updates(&root)),
         ("import", traces(&root).and_then(|logs| import::updates(&root, &logs))),
@@ -145,14 +147,17 @@ fn check_seed(root: &Path, target: &str, name: &str, entry: &Entry, path: &Path)
 }
 
 fn check_origin(root: &Path, origin: &str) -> Result<()> {
-    let is_known = match origin.strip_prefix(import::ORIGIN) {
-        Some(stem) => root.join(TRACES).join(format!("{stem}.strace")).try_exists()?,
-        None => [forms::ORIGIN, hand::ORIGIN, add::ORIGIN, "fuzzer"].contains(&origin),
+    let trace = origin.strip_prefix(import::ORIGIN);
+    let client = origin.strip_prefix(clients::ORIGIN);
+    let is_known = match (trace, client) {
+        (Some(stem), _) => root.join(TRACES).join(format!("{stem}.strace")).try_exists()?,
+        (_, Some(name)) => root.join(FOLDER).join(format!("{name}.{EXTENSION}")).try_exists()?,
+        _ => [forms::ORIGIN, hand::ORIGIN, add::ORIGIN, "fuzzer"].contains(&origin),
     };
     ensure!(
         is_known,
-        "origin `{origin}`; expected form, hand, regression, fuzzer, or trace NAME with the log \
-         corpus/{TRACES}/NAME.strace"
+        "origin `{origin}`; expected form, hand, regression, fuzzer, trace NAME with the log \
+         corpus/{TRACES}/NAME.strace, or client NAME with corpus/{FOLDER}/NAME.{EXTENSION}"
     );
     Ok(())
 }
@@ -204,14 +209,21 @@ mod tests {
             ("wrong", entry("accept", "fuzzer")),
             ("odd", entry("VU-001", "somewhere")),
             ("gone", entry("VU-001", "trace gone")),
+            ("left", entry("VU-001", "client left")),
             ("fine", entry("VU-001", "regression")),
             ("long", entry("VU-011", "regression")),
         ];
         manifest::write(&root, "msg_decode", &entries.map(|(name, e)| (name.to_owned(), e)).into())
             .expect("written");
-        for (name, len) in
-            [("no-entry", 0), ("wrong", 3), ("odd", 3), ("gone", 3), ("fine", 3), ("long", 8193)]
-        {
+        for (name, len) in [
+            ("no-entry", 0),
+            ("wrong", 3),
+            ("odd", 3),
+            ("gone", 3),
+            ("left", 3),
+            ("fine", 3),
+            ("long", 8193),
+        ] {
             std::fs::write(root.join("msg_decode").join(name), vec![0; len]).expect("written");
         }
         let problems = problems(repository).expect("looked").join("\n");
@@ -222,6 +234,7 @@ mod tests {
             "corpus/msg_decode/wrong: the manifest expects accept, the model says VU-001",
             "corpus/msg_decode/odd: origin `somewhere`; expected form, hand",
             "corpus/msg_decode/gone: origin `trace gone`; expected",
+            "corpus/msg_decode/left: origin `client left`; expected",
             "corpus/msg_decode/long: 8193 bytes, more than the 8192",
             "corpus/msg_decode/get_features: not what `corpus forms` writes",
             "corpus/msg_decode/hz-07-version-2: not what `corpus hand` writes",

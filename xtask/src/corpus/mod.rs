@@ -1,8 +1,9 @@
-//! `cargo xtask corpus`: the committed seeds, from recorded sessions, from the request table and
-//! by hand.
+//! `cargo xtask corpus`: the committed seeds, from recorded sessions, from recorded clients, from
+//! the request table and by hand.
 
 mod add;
 mod check;
+mod clients;
 mod dictionaries;
 mod explain;
 mod fds;
@@ -59,6 +60,8 @@ enum Command {
     Forms(Force),
     /// Write the seeds that were built for one rule each.
     Hand(Force),
+    /// Write the seeds from the recorded frames of clients, corpus/clients/*.pcap.
+    Clients(Force),
     /// Print an input field by field.
     Explain {
         /// Any file: a seed, a crash, what a campaign found.
@@ -129,6 +132,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
         Command::Hand(Force { force }) => {
             manifest::apply(&root, hand::updates(&root)?, *force)?;
+        }
+        Command::Clients(Force { force }) => {
+            manifest::apply(&root, clients::updates(&root)?, *force)?;
         }
         Command::Explain { file, target } => {
             print(&explain::file(&root, file, target.as_deref())?)?;
