@@ -6,8 +6,8 @@
 //!
 //! # What is counted
 //!
-//! One operation is one turn of a loop in [`codec`], [`stream`] or [`session`], or one batch of
-//! [`ring`]. It reads its input through [`black_box`](std::hint::black_box) and gives its result
+//! One operation is one turn of a loop in [`codec`], [`stream`], [`session`] or [`frames`], or one
+//! batch of [`ring`]. It reads its input through [`black_box`](std::hint::black_box) and gives its result
 //! to it, so that nothing is computed ahead of the loop or dropped as unused. Kind and layout of
 //! a message are behind a box too, but before the loop, as a receiver knows them from the last
 //! negotiation on.
@@ -23,6 +23,7 @@
 
 pub mod codec;
 pub mod floor;
+pub mod frames;
 pub mod ring;
 pub mod samples;
 pub mod session;
@@ -31,6 +32,7 @@ pub mod stream;
 use std::time::{Duration, Instant};
 
 use codec::Reads;
+use frames::{Asked, Job, Task};
 use ring::{Device, Plan, Transfer};
 use samples::Sample;
 use session::{Request, Served};
@@ -50,6 +52,7 @@ enum Work {
     Encode(fn() -> Sample),
     Frame(Cut),
     Serve(fn() -> Request),
+    Net(Task),
     Batch(Plan, fn(&mut Device)),
     Read(Plan),
     Write(Plan),
@@ -65,6 +68,7 @@ enum Input {
     Encode(Sample),
     Frame(Stream, Cut),
     Serve(Box<Served>),
+    Net(Box<Job>),
     Batch(Box<Device>, fn(&mut Device)),
     Transfer(Box<Transfer>),
 }
@@ -119,6 +123,22 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::read("ring-reader-64-bytes-4-buffers", Plan::split(4).payload(64)),
     Operation::read("ring-reader-1500-bytes-1-buffer", Plan::split(1).payload(1500)),
     Operation::write("ring-writer-64-bytes-1-buffer", Plan::split(2).payload(64)),
+    Operation::net("net-header-parse-plain", Task::HeaderParse { partial: false }),
+    Operation::net("net-header-parse-checksum", Task::HeaderParse { partial: true }),
+    Operation::net("net-header-build-plain", Task::HeaderBuild { partial: false }),
+    Operation::net("net-header-build-checksum", Task::HeaderBuild { partial: true }),
+    Operation::net("net-arp-parse", Task::ArpParse),
+    Operation::net("net-arp-reply", Task::ArpReply),
+    Operation::net("net-dhcp-parse", Task::DhcpParse),
+    Operation::net("net-dhcp-reply", Task::DhcpReply),
+    Operation::net("net-ndp-parse", Task::NdpParse),
+    Operation::net("net-ndp-reply", Task::NdpReply),
+    Operation::net("net-gateway-arp", Task::Gateway(Asked::Arp)),
+    Operation::net("net-gateway-discover", Task::Gateway(Asked::Discover)),
+    Operation::net("net-gateway-echo", Task::Gateway(Asked::Echo)),
+    Operation::net("net-gateway-echo-ipv6", Task::Gateway(Asked::EchoV6)),
+    Operation::net("net-gateway-neighbor", Task::Gateway(Asked::Neighbor)),
+    Operation::net("net-gateway-router", Task::Gateway(Asked::Router)),
 ];
 
 impl Operation {
@@ -136,6 +156,10 @@ impl Operation {
 
     const fn serve(name: &'static str, request: fn() -> Request) -> Self {
         Self { name, work: Work::Serve(request) }
+    }
+
+    const fn net(name: &'static str, task: Task) -> Self {
+        Self { name, work: Work::Net(task) }
     }
 
     /// Takes the chains of a batch.
@@ -209,6 +233,11 @@ impl Operation {
                 served.check(self.name);
                 Input::Serve(Box::new(served))
             }
+            Work::Net(task) => {
+                let mut job = Box::new(Job::new(task));
+                job.check(self.name);
+                Input::Net(job)
+            }
             Work::Batch(plan, run) => Input::Batch(Box::new(Device::new(plan)), run),
             Work::Read(plan) => Input::Transfer(Box::new(Transfer::read(plan))),
             Work::Write(plan) => Input::Transfer(Box::new(Transfer::write(plan))),
@@ -225,6 +254,7 @@ impl Prepared {
             Input::Encode(sample) => codec::encode(sample, times),
             Input::Frame(stream, cut) => stream::run(stream, *cut, times),
             Input::Serve(served) => served.run(times),
+            Input::Net(job) => job.run(times),
             Input::Batch(device, run) => (0..times).for_each(|_| run(device)),
             Input::Transfer(transfer) => transfer.run(times),
         }
@@ -234,7 +264,8 @@ impl Prepared {
     #[must_use]
     pub fn messages(&self) -> u64 {
         match &self.0 {
-            Input::Decode(..) | Input::Encode(_) | Input::Serve(_) | Input::Transfer(_) => 1,
+            Input::Decode(..) | Input::Encode(_) | Input::Serve(_) => 1,
+            Input::Net(_) | Input::Transfer(_) => 1,
             Input::Batch(device, _) => device.descriptors(),
             Input::Frame(stream, _) => stream.messages(),
         }
@@ -247,6 +278,7 @@ impl Prepared {
             Input::Decode(sample, _) | Input::Encode(sample) => &sample.bytes,
             Input::Frame(stream, _) => stream.bytes(),
             Input::Serve(served) => served.bytes(),
+            Input::Net(job) => job.bytes(),
             Input::Batch(..) | Input::Transfer(_) => &[],
         }
     }
