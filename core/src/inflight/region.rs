@@ -68,6 +68,8 @@ const VERSION: u16 = 1;
 pub(super) struct Region<M> {
     memory: M,
     queue_size: u16,
+    /// It had version 0.
+    is_new: bool,
 }
 
 impl<M: AreaMemory> Region<M> {
@@ -81,7 +83,7 @@ impl<M: AreaMemory> Region<M> {
         len: usize,
         initialise: impl FnOnce(&Self) -> Result<(), AreaError>,
     ) -> Result<Self, AreaError> {
-        let region = Self { memory, queue_size };
+        let mut region = Self { memory, queue_size, is_new: false };
         // The last word is there, so all of the region is.
         region.u64(len.saturating_sub(8))?;
         match region.u16(field::VERSION)? {
@@ -92,6 +94,7 @@ impl<M: AreaMemory> Region<M> {
                 region.set_u16(field::DESC_NUM, queue_size)?;
                 initialise(&region)?;
                 region.set_u16(field::VERSION, VERSION)?;
+                region.is_new = true;
             }
             VERSION => {
                 let desc_num = region.u16(field::DESC_NUM)?;
@@ -106,6 +109,14 @@ impl<M: AreaMemory> Region<M> {
 
     pub(super) const fn queue_size(&self) -> u16 {
         self.queue_size
+    }
+
+    pub(super) const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    pub(super) const fn memory(&self) -> &M {
+        &self.memory
     }
 
     pub(super) fn u8(&self, offset: usize) -> Result<u8, AreaError> {

@@ -52,9 +52,29 @@ impl<M: AreaMemory> SplitRegion<M> {
     /// [`AreaError::QueueSize`] (DC-031), [`AreaError::OutOfRange`] when the memory is too short
     /// (VU-182), [`AreaError::Version`] and [`AreaError::DescNum`] (DC-032).
     pub fn open(memory: M, queue_size: u16) -> Result<Self, AreaError> {
+        Self::open_at(memory, queue_size, 0)
+    }
+
+    /// The same for a ring that may not begin at 0: `used_idx` is the index of its used ring,
+    /// which a region that is initialised begins with. Otherwise it would tell of a batch that
+    /// nobody recorded (DC-150).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_at(memory: M, queue_size: u16, used_idx: u16) -> Result<Self, AreaError> {
         check_queue_size(queue_size, false)?;
-        let region = Region::open(memory, queue_size, at(queue_size, 0), |_| Ok(()))?;
+        let region =
+            Region::open(memory, queue_size, at(queue_size, 0), |region| match used_idx {
+                0 => Ok(()),
+                _ => region.set_u16(field::USED_IDX, used_idx),
+            })?;
         Ok(Self { region })
+    }
+
+    /// Whether the region was initialised by this call: no process has worked with it before.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.region.is_new()
     }
 
     /// Brings the region in step with a used ring whose index is `ring_used_idx` (VU-186).
@@ -163,6 +183,12 @@ pub struct SplitArea<M> {
 }
 
 impl<M: AreaMemory> SplitArea<M> {
+    /// The memory of the region.
+    #[must_use]
+    pub const fn memory(&self) -> &M {
+        self.region.memory()
+    }
+
     /// The index that the used ring has after everything that was completed.
     #[must_use]
     pub const fn used_idx(&self) -> u16 {
@@ -205,6 +231,23 @@ impl<M: AreaMemory> SplitArea<M> {
         self.region.set_u8(at(head, entry::INFLIGHT), 1)?;
         *slot = Head::InFlight(counter);
         self.counter = next;
+        Ok(())
+    }
+
+    /// Takes a [`fetch`](Self::fetch) back: the head is the next of the available ring again
+    /// (DC-153). The counter goes on, because only its order counts.
+    ///
+    /// # Errors
+    /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-033).
+    pub fn unfetch(&mut self, head: u16) -> Result<(), AreaError> {
+        let queue_size = self.region.queue_size();
+        let slot = self.heads.get_mut(usize::from(head));
+        let slot = slot.ok_or(AreaError::Head { head, queue_size })?;
+        if !matches!(slot, Head::InFlight(_)) {
+            return Err(AreaError::NotInFlight { head });
+        }
+        self.region.set_u8(at(head, entry::INFLIGHT), 0)?;
+        *slot = Head::Idle;
         Ok(())
     }
 

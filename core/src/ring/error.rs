@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::Layout;
+use crate::inflight::AreaError;
 use crate::memory::{Miss, Part, PlaceError, RingSizeError};
 use crate::rule::Rule;
 
@@ -239,6 +240,9 @@ pub enum Broken {
         /// The part.
         part: Part,
     },
+    /// What was taken or given back cannot be recorded in the in-flight region:
+    /// [`Tracker::error`](super::Tracker::error) tells why.
+    Unrecorded,
 }
 
 impl Broken {
@@ -254,6 +258,7 @@ impl Broken {
             Self::ListTooLong { .. } => Rule::pk(12),
             Self::SlotUnavailable { .. } => Rule::pk(15),
             Self::Access { .. } => Rule::vq(5),
+            Self::Unrecorded => Rule::dc(33),
         }
     }
 }
@@ -273,6 +278,7 @@ impl fmt::Display for Broken {
                 write!(f, "slot {slot} of a list is not available: flags {flags:#06x}")
             }
             Self::Access { part } => write!(f, "the {part} is not where it was"),
+            Self::Unrecorded => f.write_str("a request that cannot be recorded"),
         }
     }
 }
@@ -326,6 +332,8 @@ pub enum ActivateError {
         /// The part.
         part: Part,
     },
+    /// Its in-flight region is refused.
+    Region(AreaError),
 }
 
 impl ActivateError {
@@ -340,7 +348,14 @@ impl ActivateError {
             Self::Layout | Self::Slot { .. } | Self::Distance { .. } => Rule::pk(39),
             Self::UsedIndex { .. } => Rule::vq(32),
             Self::Access { .. } => Rule::vq(5),
+            Self::Region(error) => error.rule(),
         }
+    }
+}
+
+impl From<AreaError> for ActivateError {
+    fn from(error: AreaError) -> Self {
+        Self::Region(error)
     }
 }
 
@@ -368,6 +383,7 @@ impl fmt::Display for ActivateError {
                 write!(f, "{slots} slots in flight in a ring of {size}")
             }
             Self::Access { part } => write!(f, "the {part} cannot be accessed"),
+            Self::Region(error) => error.fmt(f),
         }
     }
 }

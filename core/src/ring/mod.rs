@@ -8,7 +8,7 @@
 //! | take, use, give back, tell | [`Ring`], of [`SplitRing`] | [`Ring`], of [`PackedRing`] |
 //! | stop | [`SplitQueue::stop`] | [`PackedQueue::stop`] |
 //!
-//! [`Queue`] is either. A device reads and writes the buffers of a [`Chain`] with a [`Reader`] and
+//! [`Queue`] is either, and a [`Tracker`] keeps the in-flight region of one. A device reads and writes the buffers of a [`Chain`] with a [`Reader`] and
 //! a [`Writer`].
 //!
 //! **One fetch.** The driver can change what it wrote at any moment. Each of its fields is loaded
@@ -38,6 +38,7 @@ mod setup;
 mod split;
 mod table;
 mod token;
+mod tracked;
 mod writer;
 
 pub use chain::{Chain, Element};
@@ -54,6 +55,7 @@ pub use reader::Reader;
 pub use setup::{Features, Limits, Setup};
 pub use split::{SplitQueue, SplitRing};
 pub use token::{PopError, PutError, PutReason, Token};
+pub use tracked::{TrackedRing, Tracker};
 pub use writer::Writer;
 
 /// How a ring is laid out in memory.

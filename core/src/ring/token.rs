@@ -20,6 +20,8 @@ pub struct Token {
     pub(super) sequence: u16,
     /// It was taken again: the ring does not have it at its front.
     pub(super) is_retaken: bool,
+    /// Packed, in an in-flight region: the first entry that it has there.
+    pub(super) entry: u16,
     /// Which life of the queue it is of.
     pub(super) epoch: u32,
     /// Writable bytes, at most `u32::MAX`: the used length has 32 bits.

@@ -16,7 +16,7 @@ pub(super) fn stop(broken: Broken) -> Option<Stop> {
         }
         Broken::ListTooLong { .. } => Stop::ListTooLong,
         Broken::SlotUnavailable { slot, .. } => Stop::Unavailable { slot },
-        Broken::Access { .. } => return None,
+        Broken::Access { .. } | Broken::Unrecorded => return None,
     })
 }
 

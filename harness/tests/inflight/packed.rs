@@ -341,3 +341,45 @@ fn a_batch_that_is_cut_off_leaves_a_used_descriptor_behind() {
     make(model::complete(&shared.bytes(), &[0], reading), 3);
     assert_eq!(reconnect().pending, [0; 0], "the request at entry 0 is lost");
 }
+
+#[test]
+fn a_new_region_begins_where_the_ring_is() {
+    let _shows = shows(&["VU-183", "DC-150"]);
+    let shared = Shared::new(160, 4);
+    let used = Position { index: 3, wrap: false };
+    let region = PackedRegion::open_at(shared.clone(), 4, used).expect("an empty region");
+    assert!(region.is_new());
+    assert_eq!(shared.bytes(), fresh().u16(16, 3).u16(18, 3).u8(20, 0).u8(21, 0).0);
+    let area = region.recover(|_| panic!("nothing was begun")).expect("a new region");
+    assert_eq!((area.used(), area.in_flight()), (used, 0));
+    let region = PackedRegion::open_at(shared.clone(), 4, Position::START).expect("in order");
+    assert!(!region.is_new());
+    let area = region.recover(|_| panic!("nothing was begun")).expect("a region in order");
+    assert_eq!(area.used(), used, "it is not moved");
+    let outside = PackedRegion::open_at(shared, 4, Position { index: 4, wrap: true });
+    assert_refused!(outside, AreaError::UsedIndex { index: 4 });
+}
+
+#[test]
+fn a_request_that_is_taken_back_is_not_in_flight() {
+    let _shows = shows(&["DC-153"]);
+    let shared = Shared::new(160, 4);
+    let mut area = open(&shared);
+    assert_eq!(area.fetch(&descriptors(1, 1)), Ok(0));
+    assert_eq!(area.fetch(&descriptors(2, 2)), Ok(1));
+    assert_eq!(area.in_flight(), 3);
+    // The free list has changed since the second one was fetched.
+    area.complete(0, publish(&shared)).expect("in flight");
+    shared.take_log();
+    area.unfetch(1).expect("in flight");
+    let next = stored_u16(32 + 32 * 2 + 2, 0);
+    let heads = [stored_u16(12, 1), stored_u16(14, 1)];
+    assert_eq!(shared.take_log(), [&[next], &heads[..], &[stored_u8(64, 0)]].concat());
+    assert_eq!((area.pending().len(), area.in_flight()), (0, 0));
+    assert_refused!(area.unfetch(1), AreaError::NotInFlight { head: 1 });
+    assert_refused!(area.unfetch(4), AreaError::Head { head: 4, queue_size: 4 });
+    // All entries are free, and in the list once.
+    assert_eq!(area.fetch(&descriptors(3, 4)), Ok(1));
+    let taken_over = open(&shared).pending().to_vec();
+    assert_eq!(taken_over, [1]);
+}

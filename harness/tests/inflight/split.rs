@@ -262,3 +262,35 @@ fn nothing_is_allocated_while_it_runs() {
     });
     assert_eq!(allocations.count_total, 0);
 }
+
+#[test]
+fn a_new_region_begins_where_the_ring_is() {
+    let _shows = shows(&["VU-183", "DC-150"]);
+    let shared = Shared::region(&[0; 80]);
+    let region = SplitRegion::open_at(shared.clone(), 4, 0xfffe).expect("an empty region");
+    assert!(region.is_new());
+    assert_eq!(shared.bytes(), fresh().u16(14, 0xfffe).0);
+    assert_eq!(shared.take_log().pop(), Some(stored_u16(8, 1)), "the version is stored last");
+    assert!(region.recover(0xfffe).expect("no batch").pending().is_empty());
+    let region = SplitRegion::open_at(shared.clone(), 4, 3).expect("a region in order");
+    assert!(!region.is_new());
+    assert_eq!(shared.bytes(), fresh().u16(14, 0xfffe).0, "it is not moved");
+}
+
+#[test]
+fn a_head_that_is_taken_back_is_not_in_flight() {
+    let _shows = shows(&["DC-153"]);
+    let shared = Shared::region(&[0; 80]);
+    let mut area = open(&shared);
+    area.fetch(2).expect("idle");
+    area.fetch(0).expect("idle");
+    shared.take_log();
+    area.unfetch(0).expect("in flight");
+    assert_eq!(shared.take_log(), [stored_u8(16, 0)]);
+    assert_eq!(area.pending(), [2]);
+    assert_refused!(area.unfetch(0), AreaError::NotInFlight { head: 0 });
+    assert_refused!(area.unfetch(4), AreaError::Head { head: 4, queue_size: 4 });
+    area.fetch(0).expect("idle again");
+    assert_eq!(area.pending(), [2, 0]);
+    area.complete(&[0, 2], publish(&shared)).expect("in flight");
+}

@@ -41,6 +41,21 @@ impl<M: AreaMemory> PackedArea<M> {
         Self { region, slots, list: free, free_head, free: count, used, counter }
     }
 
+    /// The memory of the region.
+    #[must_use]
+    pub const fn memory(&self) -> &M {
+        self.region.memory()
+    }
+
+    /// Descriptors of all requests in flight: how far the ring has been taken beyond
+    /// [`used`](Self::used).
+    #[must_use]
+    pub fn in_flight(&self) -> u16 {
+        let requests = self.slots.iter().filter(|slot| slot.state != State::Other);
+        // No entry is in two requests, so the sum is at most the size of the queue.
+        requests.fold(0, |sum, slot| slot.num.saturating_add(sum))
+    }
+
     /// Where the next used descriptor is written.
     #[must_use]
     pub const fn used(&self) -> Position {
@@ -139,6 +154,35 @@ impl<M: AreaMemory> PackedArea<M> {
         Ok(head)
     }
 
+    /// Takes a [`fetch`](Self::fetch) back: the request is the next of the ring again (DC-153).
+    ///
+    /// The store of `old_free_head` makes it count: before it, the request is still in flight for
+    /// the next process. The counter goes on, because only its order counts.
+    ///
+    /// # Errors
+    /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-033).
+    pub fn unfetch(&mut self, entry: u16) -> Result<(), AreaError> {
+        let request = self.request(entry)?;
+        self.region.set_u16(at(request.last, entry::NEXT), self.free_head)?;
+        self.region.set_u16(field::FREE_HEAD, entry)?;
+        self.region.set_u16(field::OLD_FREE_HEAD, entry)?;
+        self.region.set_u8(at(entry, entry::INFLIGHT), 0)?;
+        self.free_again(entry, request);
+        Ok(())
+    }
+
+    /// The entries of a request are in front of the free list.
+    fn free_again(&mut self, entry: u16, Slot { last, num, .. }: Slot) {
+        if let Some(slot) = self.slots.get_mut(usize::from(last)) {
+            slot.next = self.free_head;
+        }
+        if let Some(slot) = self.slots.get_mut(usize::from(entry)) {
+            slot.state = State::Other;
+        }
+        self.free_head = entry;
+        self.free = self.free.saturating_add(num);
+    }
+
     /// Completes one request, by its first entry.
     ///
     /// `publish` is called once, between the two halves of the work on the region. It is given
@@ -158,10 +202,10 @@ impl<M: AreaMemory> PackedArea<M> {
         entry: u16,
         publish: impl FnOnce(Position) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Slot { last, num, .. } = self.request(entry)?;
+        let request = self.request(entry)?;
         let old = self.used;
-        let used = old.advance(num, self.region.queue_size());
-        self.region.set_u16(at(last, entry::NEXT), self.free_head)?;
+        let used = old.advance(request.num, self.region.queue_size());
+        self.region.set_u16(at(request.last, entry::NEXT), self.free_head)?;
         self.region.set_u16(field::FREE_HEAD, entry)?;
         Positions { used, old }.write(&self.region)?;
         // The new list and position are in the region before the driver, or a successor of this
@@ -172,15 +216,8 @@ impl<M: AreaMemory> PackedArea<M> {
             Positions { used: old, old }.write(&self.region)?;
             return Err(error);
         }
-        if let Some(slot) = self.slots.get_mut(usize::from(last)) {
-            slot.next = self.free_head;
-        }
-        if let Some(slot) = self.slots.get_mut(usize::from(entry)) {
-            slot.state = State::Other;
-        }
         self.used = used;
-        self.free_head = entry;
-        self.free = self.free.saturating_add(num);
+        self.free_again(entry, request);
         // Release stores: after the flags in the ring. The old position comes last: while it
         // differs from the used one, the next process asks the ring what became of the request.
         self.region.set_u8(at(entry, entry::INFLIGHT), 0)?;

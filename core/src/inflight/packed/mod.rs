@@ -56,7 +56,7 @@ impl Position {
     pub const START: Self = Self { index: 0, wrap: true };
 
     /// The place `count` descriptors on; `count` is at most the queue size.
-    const fn advance(self, count: u16, queue_size: u16) -> Self {
+    pub(crate) const fn advance(self, count: u16, queue_size: u16) -> Self {
         // Both are at most 32768 and the index is smaller, so the sum fits.
         let index = self.index.saturating_add(count);
         match index.checked_sub(queue_size) {

@@ -20,14 +20,32 @@ impl<M: AreaMemory> PackedRegion<M> {
     /// [`AreaError::QueueSize`] (DC-031), [`AreaError::OutOfRange`] when the memory is too short
     /// (VU-182), [`AreaError::Version`] and [`AreaError::DescNum`] (DC-032).
     pub fn open(memory: M, queue_size: u16) -> Result<Self, AreaError> {
+        Self::open_at(memory, queue_size, Position::START)
+    }
+
+    /// The same for a ring that may not begin at its start: `used` is where its next used
+    /// descriptor is written, which a region that is initialised begins with (DC-150).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`AreaError::UsedIndex`] when the index is outside the ring.
+    pub fn open_at(memory: M, queue_size: u16, used: Position) -> Result<Self, AreaError> {
         check_queue_size(queue_size, true)?;
+        if used.index >= queue_size {
+            return Err(AreaError::UsedIndex { index: used.index });
+        }
         let region = Region::open(memory, queue_size, at(queue_size, 0), |region| {
             for index in 0..queue_size {
                 region.set_u16(at(index, entry::NEXT), index.saturating_add(1))?;
             }
-            Positions { used: Position::START, old: Position::START }.write(region)
+            Positions { used, old: used }.write(region)
         })?;
         Ok(Self { region })
+    }
+
+    /// Whether the region was initialised by this call: no process has worked with it before.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.region.is_new()
     }
 
     /// Decides about an update that the process before this one began, and rolls it back when

@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering;
 
 use super::area::{Area, check_mapping};
 use super::guest::Near;
+use super::layout::DESCRIPTOR;
 use super::layout::event::{ENABLE, FLAGS};
 use super::{ActivateError, BindError, Broken, Guest, Position, RingMemory, Setup};
 use crate::memory::ring::place;
@@ -76,10 +77,22 @@ impl PackedQueue {
         position: Position,
         guest: &Guest<'_, B, L>,
     ) -> Result<(), ActivateError> {
-        self.reset();
-        let Position::Packed { available, available_wrap, used, used_wrap } = position else {
+        if !matches!(position, Position::Packed { .. }) {
+            self.reset();
             return Err(ActivateError::Layout);
-        };
+        }
+        self.start(setup, guest, |_| Ok(position))
+    }
+
+    /// Starts the queue where `begin` tells. It may ask for the flags of the descriptor at an index
+    /// of the ring.
+    pub(super) fn start<B: RingMemory, L: LogMemory + ?Sized>(
+        &mut self,
+        setup: &Setup,
+        guest: &Guest<'_, B, L>,
+        begin: impl FnOnce(&dyn Fn(u16) -> Option<u16>) -> Result<Position, ActivateError>,
+    ) -> Result<(), ActivateError> {
+        self.reset();
         let num = setup.size.get();
         let size = RingSize::check(num.into(), true, self.max.get());
         let size = size.map_err(ActivateError::Size)?.get();
@@ -87,6 +100,14 @@ impl PackedQueue {
         if !setup.features.version_1 {
             return Err(ActivateError::Legacy); // VQ-067
         }
+        let position = begin(&|index| {
+            // Acquire: who finds a used descriptor finds the data before it.
+            let area = Area::new(guest, &placement, Part::Descriptor)?;
+            area.load_u16(guest, flags_at(index), Ordering::Acquire).ok()
+        })?;
+        let Position::Packed { available, available_wrap, used, used_wrap } = position else {
+            return Err(ActivateError::Layout);
+        };
         for slot in [available, used] {
             if slot >= size {
                 return Err(ActivateError::Slot { slot, size }); // PK-039
@@ -210,6 +231,11 @@ impl PackedQueue {
     }
 }
 
+/// Offset of the flags of a descriptor in the ring.
+const fn flags_at(slot: u16) -> u64 {
+    DESCRIPTOR * slot as u64 + 14
+}
+
 /// Judges where the parts of a ring are (PK-001, VQ-005).
 fn find<B: RingMemory, L: LogMemory + ?Sized>(
     setup: &Setup,
@@ -258,7 +284,7 @@ impl<'r, B: RingMemory, L: LogMemory + ?Sized> PackedRing<'r, B, L> {
     }
 
     #[cold]
-    fn break_down(&mut self, broken: Broken) -> Broken {
+    pub(super) fn break_down(&mut self, broken: Broken) -> Broken {
         self.life.broken = Some(broken);
         broken
     }

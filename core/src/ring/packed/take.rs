@@ -32,7 +32,18 @@ struct List {
 impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
     #[inline]
     pub(super) fn take(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
-        let taken = self.take_next(chain);
+        self.take_recorded(chain, |_| {})
+    }
+
+    /// Takes the next chain, and shows `record` each of its slots as it was loaded: what is judged
+    /// and what is recorded is the same (PK-030).
+    #[inline]
+    pub(in crate::ring) fn take_recorded(
+        &mut self,
+        chain: &mut Chain,
+        record: impl FnMut(Descriptor),
+    ) -> Result<Option<Token>, PopError> {
+        let taken = self.take_next(chain, record);
         if !matches!(taken, Ok(Some(_))) {
             chain.clear();
         }
@@ -40,14 +51,18 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
     }
 
     #[inline]
-    fn take_next(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
+    fn take_next(
+        &mut self,
+        chain: &mut Chain,
+        mut record: impl FnMut(Descriptor),
+    ) -> Result<Option<Token>, PopError> {
         self.check()?;
         if self.budget == 0 {
             return Err(PopError::Yield); // VQ-035
         }
         let first = self.load_first();
         let Some(first) = self.fuse(first)? else { return Ok(None) };
-        let list = match self.walk(first, chain) {
+        let list = match self.walk(first, chain, &mut record) {
             Ok(list) => list,
             Err(Walk::Miss(miss)) => return Err(PopError::Miss(miss)),
             Err(Walk::Broken(broken)) => return Err(self.break_down(broken).into()),
@@ -170,16 +185,23 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
     /// than the ring has. A list with something wrong is followed on: how many slots it has and
     /// what its id is have to be known to give it back.
     #[inline]
-    fn walk(&mut self, first: Descriptor, chain: &mut Chain) -> Result<List, Walk> {
+    fn walk(
+        &mut self,
+        first: Descriptor,
+        chain: &mut Chain,
+        record: &mut impl FnMut(Descriptor),
+    ) -> Result<List, Walk> {
         let Self { descriptors, table, guest, life, .. } = self;
         let collector = &mut Collector::new(chain, guest, life.setup.buffer_kind, life.near);
         // A loop of its own for nearly every ring: one that no border goes through.
         let mut list = match table {
             Some(table) => {
-                follow(life, collector, first, |slot| descriptors.descriptor_of(table, slot))
+                let load = |slot| descriptors.descriptor_of(table, slot);
+                follow(life, collector, first, load, record)
             }
             None => {
-                follow(life, collector, first, |slot| descriptors.descriptor_in_pieces(guest, slot))
+                let load = |slot| descriptors.descriptor_in_pieces(guest, slot);
+                follow(life, collector, first, load, record)
             }
         }?;
         complete(collector, &mut list).map_err(Walk::Miss)?;
@@ -197,7 +219,8 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
         };
         let sequence = self.life.taken;
         self.life.taken = sequence.wrapping_add(1);
-        let token = Token { id, slots, sequence, is_retaken, epoch: self.epoch, writable };
+        let token =
+            Token { id, slots, sequence, is_retaken, entry: 0, epoch: self.epoch, writable };
         match fault {
             None => Ok(token),
             Some(shape) => {
@@ -215,6 +238,7 @@ fn follow<B: RingMemory, L: LogMemory + ?Sized>(
     collector: &mut Collector<'_, '_, B, L>,
     first: Descriptor,
     descriptor: impl Fn(u16) -> Result<Descriptor, Broken>,
+    record: &mut impl FnMut(Descriptor),
 ) -> Result<List, Walk> {
     let setup = &life.setup;
     let size = setup.size.get();
@@ -224,6 +248,7 @@ fn follow<B: RingMemory, L: LogMemory + ?Sized>(
     let mut cursor = life.next_avail;
     let Descriptor { mut address, mut len, third: mut id, fourth: mut flags } = first;
     loop {
+        record(Descriptor { address, len, third: id, fourth: flags });
         if !collector.add_alike(address, len, flags) {
             let slot = Descriptor { address, len, third: id, fourth: flags };
             add(setup, collector, slot, &mut list).map_err(Walk::Miss)?;

@@ -72,10 +72,21 @@ impl SplitQueue {
         position: Position,
         guest: &Guest<'_, B, L>,
     ) -> Result<(), ActivateError> {
-        self.reset();
-        let Position::Split { available: next_avail } = position else {
+        let Position::Split { available } = position else {
+            self.reset();
             return Err(ActivateError::Layout);
         };
+        self.start(setup, guest, |_| Ok(available))
+    }
+
+    /// Starts the queue at the available index that `begin` tells for a used index.
+    pub(super) fn start<B: RingMemory, L: LogMemory + ?Sized>(
+        &mut self,
+        setup: &Setup,
+        guest: &Guest<'_, B, L>,
+        begin: impl FnOnce(u16) -> Result<u16, ActivateError>,
+    ) -> Result<(), ActivateError> {
+        self.reset();
         let num = setup.size.get();
         let size = RingSize::check(num.into(), false, self.max.get()); // VQ-004
         let size = size.map_err(ActivateError::Size)?.get();
@@ -87,6 +98,7 @@ impl SplitQueue {
         let area = Area::new(guest, &placement, part).ok_or(ActivateError::Access { part })?;
         let gone = |_| ActivateError::Access { part };
         let used = area.load_u16(guest, INDEX, Ordering::Relaxed).map_err(gone)?;
+        let next_avail = begin(used)?;
         let lost = next_avail.wrapping_sub(used);
         if lost > size {
             return Err(ActivateError::UsedIndex { available: next_avail, used, size });
@@ -249,7 +261,7 @@ impl<'r, B: RingMemory, L: LogMemory + ?Sized> SplitRing<'r, B, L> {
     }
 
     #[cold]
-    fn break_down(&mut self, broken: Broken) -> Broken {
+    pub(super) fn break_down(&mut self, broken: Broken) -> Broken {
         self.life.broken = Some(broken);
         broken
     }

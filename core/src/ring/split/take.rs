@@ -169,7 +169,15 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
         let sequence = self.life.taken;
         self.life.taken = sequence.wrapping_add(1);
         let writable = u32::try_from(writable).unwrap_or(u32::MAX);
-        Token { id: head, slots: 1, sequence, is_retaken: false, epoch: self.epoch, writable }
+        Token {
+            id: head,
+            slots: 1,
+            sequence,
+            is_retaken: false,
+            entry: 0,
+            epoch: self.epoch,
+            writable,
+        }
     }
 
     /// A chain cannot be used.
