@@ -142,7 +142,7 @@ impl<D: Device> Connection<D> {
 
     /// Whether something that is mapped is not in its file any more.
     fn is_memory_lost(&self) -> bool {
-        let Self { session, .. } = self;
+        let Self { session, host, .. } = self;
         let mut regions = session.memory().slots().iter();
         let is_lost = |backing: &Memory| match backing {
             Backing::Mapped(mapping) => mapping.is_lost(),
@@ -151,6 +151,7 @@ impl<D: Device> Connection<D> {
         regions.any(|slot| is_lost(&slot.backing))
             || session.log().is_some_and(|log| log.mapping.is_lost())
             || session.inflight().is_some_and(|area| area.mapping.is_lost())
+            || host.vrings.iter().any(Vring::is_region_lost)
     }
 
     /// Gives every ring with work one wake-up. Says whether there is more.

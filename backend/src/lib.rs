@@ -7,6 +7,7 @@
 //! * [`mapping`]: files of a front-end in memory.
 //! * [`event`]: kicks and calls.
 //! * [`vring`]: a ring of a connection, with its queue and a chain.
+//! * `inflight`: where the requests of a ring are recorded, for the process after this one.
 //! * [`device`]: what a device has to do, and what it is given to do it.
 //! * [`sigbus`]: what to do when the file behind a mapping is shortened.
 //! * [`net`]: a network device behind a gateway that answers.
@@ -21,6 +22,7 @@ pub mod connection;
 pub mod device;
 pub mod event;
 mod host;
+mod inflight;
 pub mod listener;
 pub mod mapping;
 pub mod net;

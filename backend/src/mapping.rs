@@ -54,8 +54,28 @@ impl Mapping {
     }
 
     fn of_range(fd: OwnedFd, range: &MapRange, len: u64) -> Result<Self, Errno> {
-        let size = usize::try_from(range.len).map_err(|_| Errno::OVERFLOW)?;
         let file = FileOffset::new(File::from(fd), range.file_offset);
+        let size = usize::try_from(range.len).map_err(|_| Errno::OVERFLOW)?;
+        let number = |value: u64| usize::try_from(value).map_err(|_| Errno::OVERFLOW);
+        Self::new(file, size, number(range.skip)?, number(len)?)
+    }
+
+    /// Maps the same pages once more, of which the `len` bytes from `offset` count: a ring keeps
+    /// its part of an in-flight area as long as it runs, and borrows it from nobody.
+    ///
+    /// # Errors
+    /// `EINVAL` when they are not there, and what `mmap` says.
+    pub fn part(&self, offset: u64, len: u64) -> Result<Self, Errno> {
+        let number = |value: u64| usize::try_from(value).map_err(|_| Errno::INVAL);
+        let (offset, len) = (number(offset)?, number(len)?);
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            return Err(Errno::INVAL);
+        }
+        let file = self.region.file_offset().cloned().ok_or(Errno::INVAL)?;
+        Self::new(file, self.region.size(), self.skip + offset, len)
+    }
+
+    fn new(file: FileOffset, size: usize, skip: usize, len: usize) -> Result<Self, Errno> {
         let region = MmapRegion::from_file(file, size).map_err(|error| match error {
             mmap::MmapRegionError::Mmap(error) => {
                 Errno::from_io_error(&error).unwrap_or(Errno::NOMEM)
@@ -63,9 +83,8 @@ impl Mapping {
             mmap::MmapRegionError::MappingPastEof => Errno::NXIO,
             _ => Errno::INVAL,
         })?;
-        let number = |value: u64| usize::try_from(value).map_err(|_| Errno::OVERFLOW);
         let watched = Watched::new(region.as_ptr().expose_provenance(), region.size());
-        Ok(Self { watched, region, skip: number(range.skip)?, len: number(len)? })
+        Ok(Self { watched, region, skip, len })
     }
 
     /// Its address in this process.
@@ -256,6 +275,21 @@ mod tests {
         );
         assert!(RingMemory::load_u16(&mapping, u64::MAX, Ordering::Relaxed).is_none());
         assert!(mapping.is_aligned(0, 16) && !mapping.is_aligned(8, 16));
+    }
+
+    #[test]
+    fn a_part_is_the_same_memory_and_ends_where_it_is_told_to() {
+        let whole = Mapping::of_file(file(2 * PAGE), 0x10, PAGE, PAGE).unwrap();
+        let part = whole.part(PAGE - 0x20, 0x20).unwrap();
+        assert_eq!(AreaMemory::store_u64(&part, 0x18, 5, Ordering::Release), Some(()));
+        let offset = usize::try_from(PAGE).unwrap() - 8;
+        assert_eq!(AreaMemory::load_u64(&whole, offset, Ordering::Acquire), Some(5));
+        assert_eq!(AreaMemory::load_u8(&part, 0x20, Ordering::Acquire), None);
+        for (offset, len) in [(PAGE - 0x20, 0x21), (PAGE + 1, 0), (u64::MAX, 1)] {
+            assert_eq!(whole.part(offset, len).err(), Some(Errno::INVAL));
+        }
+        drop(whole);
+        assert_eq!(AreaMemory::load_u64(&part, 0x18, Ordering::Acquire), Some(5));
     }
 
     #[test]

@@ -6,10 +6,12 @@ use vhost_fuzz_core::memory::{Backing, RingSize};
 use vhost_fuzz_core::ring::{
     BindError, Broken, Chain, Guest, Layout, Limits, Log, PopError, Position, PutError, Queue,
     QueueRing, Ring, Token,
+    Setup, Token, Tracker,
 };
 use vhost_fuzz_core::session::{Service, Session};
 
 use crate::Mapping;
+use crate::inflight::{self, AnyRing, Home};
 
 /// What backs the regions of a connection.
 pub type Memory = Backing<OwnedFd, Mapping>;
@@ -47,6 +49,8 @@ pub struct Vring {
     packed: Queue,
     layout: Layout,
     chain: Chain,
+    /// Keeps the region of the in-flight area, while the queue is active and there is one.
+    tracker: Option<Tracker<Mapping>>,
     /// The queue was activated and not stopped since.
     is_active: bool,
     /// Where a queue goes on that was stopped to be activated with something else.
@@ -66,6 +70,7 @@ impl Vring {
             packed: Queue::new(Layout::Packed, max),
             layout: Layout::Split,
             chain: Chain::with_capacity(Limits::of(max).elements(max)),
+            tracker: None,
             is_active: false,
             resume: None,
             is_deaf: false,
@@ -89,9 +94,15 @@ impl Vring {
         }
     }
 
+    /// Whether its region of the in-flight area is not in its file any more.
+    pub(crate) fn is_region_lost(&self) -> bool {
+        self.tracker.as_ref().is_some_and(|tracker| tracker.memory().is_lost())
+    }
+
     /// Stops the queue and forgets it; gives where it was, if it ever ran.
     pub(crate) fn stop(&mut self) -> Option<Position> {
         let position = self.queue().stop().or(self.resume);
+        self.tracker = None;
         self.is_active = false;
         self.resume = None;
         self.is_deaf = false;
@@ -103,6 +114,7 @@ impl Vring {
     /// looked at next, and goes on where it is.
     pub(crate) fn renew(&mut self) {
         self.resume = self.queue().stop().or(self.resume);
+        self.tracker = None;
         self.is_active = false;
         self.due.work = true;
     }
@@ -120,13 +132,19 @@ impl Vring {
         if !self.is_active && !self.activate(session, &guest) {
             return None;
         }
-        let Self { split, packed, layout, chain, due, .. } = self;
+        let Self { split, packed, layout, chain, tracker, due, .. } = self;
         let queue = match layout {
             Layout::Split => split,
             Layout::Packed => packed,
         };
         match queue.bind(&guest) {
-            Ok(ring) => Some(OpenRing { ring, chain, due, service }),
+            Ok(ring) => {
+                let ring = match tracker {
+                    Some(tracker) => AnyRing::Tracked(tracker.bind(ring)),
+                    None => AnyRing::Plain(ring),
+                };
+                Some(OpenRing { ring, chain, due, service })
+            }
             // Its memory is gone for now, or it is broken: the next change looks again.
             Err(BindError::Place(_) | BindError::Stopped | BindError::Broken(_)) => None,
         }
@@ -137,22 +155,41 @@ impl Vring {
         let Ok(binding) = session.bind(self.index) else { return false };
         self.layout = binding.layout;
         let position = self.resume.take().unwrap_or(binding.position);
-        let activated = self.queue().activate(&binding.setup, position, guest);
-        match activated {
-            Ok(()) => self.is_active = true,
-            Err(_) => {
-                self.resume = Some(position);
-                self.due.error = true;
-            }
+        let started = self.start(session, &binding.setup, position, guest);
+        self.is_active = started.is_some();
+        if let Some(tracker) = started {
+            self.tracker = tracker;
+        } else {
+            self.resume = Some(position);
+            self.due.error = true;
         }
         self.is_active
+    }
+
+    /// Starts the queue, with its tracker if its requests are to be recorded.
+    fn start(
+        &mut self,
+        session: &Session<OwnedFd, Mapping>,
+        setup: &Setup,
+        position: Position,
+        guest: &GuestMemory<'_>,
+    ) -> Option<Option<Tracker<Mapping>>> {
+        let home = inflight::home(session, self.index, setup.size);
+        let queue = self.queue();
+        match home {
+            Home::None => queue.activate(setup, position, guest).ok().map(|()| None),
+            Home::Region(memory) => {
+                Tracker::activate(queue, setup, position, guest, memory).ok().map(Some)
+            }
+            Home::Unfit => None,
+        }
     }
 }
 
 /// A ring during one wake-up.
 #[derive(Debug)]
 pub struct OpenRing<'r> {
-    ring: QueueRing<'r, Memory, Mapping>,
+    ring: AnyRing<'r>,
     /// The chain that was taken last.
     pub chain: &'r mut Chain,
     due: &'r mut Due,
@@ -193,8 +230,16 @@ impl<'r> OpenRing<'r> {
         }
     }
 
+    /// Takes a [`take`](Self::take) back: the chain that was taken last is available again, and is
+    /// taken next (DC-089).
+    pub fn untake(&mut self, token: Token) {
+        let Err(PutError { .. }) = self.ring.unpop(token) else { return };
+        self.due.error = true;
+    }
+
     /// Gives a buffer back with `len` bytes written. The driver sees it after
-    /// [`publish`](Self::publish).
+    /// [`publish`](Self::publish), or at once when the ring is packed and its requests are
+    /// recorded (DC-034).
     pub fn give(&mut self, token: Token, len: u32) {
         let Err(PutError { .. }) = self.ring.put(token, len) else { return };
         self.due.error = true;
