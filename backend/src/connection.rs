@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use vhost_fuzz_core::channel::{Notifier, Signal, signal as way};
+use vhost_fuzz_core::channel::Notifier;
 use vhost_fuzz_core::memory::Backing;
 use vhost_fuzz_core::session::{
     Done, Effect, OfferError, Position, Refusal, Reply, Service, Session, Step,
@@ -16,9 +16,10 @@ use vhost_fuzz_core::session::{
 use vhost_fuzz_core::vhost_user::{DEFAULT_PAYLOAD_LIMIT, Kind};
 
 use crate::device::{Device, Rings};
-use crate::event::{NOW, consume, signal};
+use crate::event::{NOW, consume};
 use crate::host::Host;
 use crate::mapping::Mapping;
+use crate::notify::Notice;
 use crate::socket::{ReceiveError, Receiver, send};
 use crate::vring::{Memory, Vring};
 
@@ -136,6 +137,9 @@ impl<D: Device> Connection<D> {
         if woken.is_stopped {
             return Ok(Some(End::Stopped));
         }
+        if woken.is_answered {
+            self.host.notices.receive();
+        }
         self.consume_kicks(&woken.kicks);
         if woken.is_spoken_to { self.serve_message(socket) } else { Ok(None) }
     }
@@ -157,7 +161,7 @@ impl<D: Device> Connection<D> {
     /// Gives every ring with work one wake-up. Says whether there is more.
     fn work(&mut self) -> bool {
         let Self { session, host, .. } = self;
-        let Host { device, vrings, .. } = host;
+        let Host { device, vrings, notices, .. } = host;
         for index in 0..vrings.len() {
             if vrings.get_mut(index).is_some_and(|vring| std::mem::take(&mut vring.due.work))
                 && let Ok(index) = u16::try_from(index)
@@ -167,16 +171,11 @@ impl<D: Device> Connection<D> {
         }
         let mut has_more = false;
         for (index, vring) in (0..).zip(&mut **vrings) {
-            let due = std::mem::take(&mut vring.due);
-            vring.due.work = due.work;
+            let due = &mut vring.due;
             has_more |= due.work;
-            let Some(ring) = session.ring(index) else { continue };
-            if due.call {
-                notify(session, index, ring.call());
-            }
-            if due.error {
-                notify(session, index, ring.err());
-            }
+            // What cannot be told now is told when an acknowledgement has come.
+            due.call = due.call && !notices.tell(session, index, Notice::Call);
+            due.error = due.error && !notices.tell(session, index, Notice::Error);
         }
         has_more
     }
@@ -188,11 +187,13 @@ impl<D: Device> Connection<D> {
         stop: Option<BorrowedFd<'_>>,
         has_more: bool,
     ) -> Result<Woken, Errno> {
-        let mut fds = ArrayVec::<PollFd<'_>, { MAX_RINGS + 2 }>::new();
+        let mut fds = ArrayVec::<PollFd<'_>, { MAX_RINGS + 3 }>::new();
         let mut rings = ArrayVec::<u32, MAX_RINGS>::new();
         let mut is_polling = false;
         fds.push(PollFd::from_borrowed_fd(socket, PollFlags::IN));
         fds.extend(stop.map(|stop| PollFd::from_borrowed_fd(stop, PollFlags::IN)));
+        let channel = self.host.notices.socket();
+        fds.extend(channel.map(|channel| PollFd::from_borrowed_fd(channel, PollFlags::IN)));
         let vrings = self.session.rings().iter().zip(&*self.host.vrings);
         for (index, (ring, vring)) in (0..).zip(vrings).take(MAX_RINGS) {
             if ring.state().service() == Service::Idle || vring.is_deaf {
@@ -217,6 +218,7 @@ impl<D: Device> Connection<D> {
         Ok(Woken {
             is_spoken_to: ready.next() == Some(true),
             is_stopped: stop.is_some() && ready.next() == Some(true),
+            is_answered: channel.is_some() && ready.next() == Some(true),
             kicks: rings
                 .iter()
                 .zip(ready)
@@ -283,16 +285,8 @@ impl<D: Device> Connection<D> {
 struct Woken {
     is_spoken_to: bool,
     is_stopped: bool,
+    is_answered: bool,
     kicks: ArrayVec<u32, MAX_RINGS>,
-}
-
-/// Tells the front-end about a ring. A descriptor that cannot be written to is its own fault.
-fn notify(session: &Session<OwnedFd, Mapping>, index: u32, notifier: &Notifier<OwnedFd>) {
-    let is_started = session.service(index) != Service::Idle;
-    let inband = session.has_inband_notifications();
-    if let Signal::Fd(fd) = way(is_started, session.is_suspended(), notifier, inband) {
-        let _ = signal(fd);
-    }
 }
 
 /// Where a ring stands that never ran: where it was told to begin. Before `SET_FEATURES` nobody

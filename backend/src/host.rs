@@ -13,6 +13,7 @@ use vhost_fuzz_core::vhost_user::features::virtio;
 use crate::Mapping;
 use crate::device::Device;
 use crate::mapping::inflight_file;
+use crate::notify::Notices;
 use crate::vring::Vring;
 
 /// What came of an effect.
@@ -25,8 +26,7 @@ pub(crate) struct Host<D> {
     pub(crate) vrings: Box<[Vring]>,
     page_size: u64,
     features: u64,
-    /// The back-end's end of the back-end channel.
-    channel: Option<OwnedFd>,
+    pub(crate) notices: Notices,
 }
 
 impl<D: Device> Host<D> {
@@ -38,7 +38,7 @@ impl<D: Device> Host<D> {
             |_| Box::default(),
             |max| (0..offer.queues).map(|index| Vring::new(index.into(), max)).collect(),
         );
-        Self { device, vrings, page_size: offer.page_size, features: 0, channel: None }
+        Self { device, vrings, page_size: offer.page_size, features: 0, notices: Notices::new() }
     }
 
     /// Forgets the connection.
@@ -46,7 +46,7 @@ impl<D: Device> Host<D> {
         self.stop();
         self.device.reset();
         self.features = 0;
-        self.channel = None;
+        self.notices.close();
     }
 
     fn stop(&mut self) {
@@ -93,7 +93,7 @@ impl<D: Device> Host<D> {
                 vring.is_deaf = false;
                 vring.due.work = true;
             }
-            Effect::OpenChannel { fd } => self.channel = Some(unix_stream(fd)?),
+            Effect::OpenChannel { fd } => self.notices.open(unix_stream(fd)?),
             Effect::Rarp { mac } => self.device.announce(mac),
             Effect::Mtu { mtu } => self.device.set_mtu(mtu)?,
             Effect::ReadConfig { offset, size } => {

@@ -8,6 +8,7 @@
 //! * [`event`]: kicks and calls.
 //! * [`vring`]: a ring of a connection, with its queue and a chain.
 //! * `inflight`: where the requests of a ring are recorded, for the process after this one.
+//! * `notify`: calls and errors, by descriptor or as messages.
 //! * [`device`]: what a device has to do, and what it is given to do it.
 //! * [`sigbus`]: what to do when the file behind a mapping is shortened.
 //! * [`net`]: a network device behind a gateway that answers.
@@ -26,6 +27,7 @@ mod inflight;
 pub mod listener;
 pub mod mapping;
 pub mod net;
+mod notify;
 pub mod sigbus;
 pub mod socket;
 pub mod vring;

@@ -172,3 +172,14 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Res
         control.clear();
     }
 }
+
+/// Sends one short message, without descriptors, without waiting.
+///
+/// # Errors
+/// What the system call says, and `EAGAIN` when the socket has no room for all of it. The
+/// connection cannot be used after one (VU-021).
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let sent = retry_on_intr(|| rustix::net::send(socket, bytes, flags))?;
+    if sent == bytes.len() { Ok(()) } else { Err(Errno::AGAIN) }
+}

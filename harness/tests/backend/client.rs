@@ -63,7 +63,7 @@ pub(crate) fn is_signalled(fd: &OwnedFd) -> bool {
 pub(crate) struct Client {
     pub(crate) stream: UnixStream,
     pub(crate) frontend: Frontend<OwnedFd, ()>,
-    objects: SharedObjects,
+    pub(crate) objects: SharedObjects,
     receiver: Receiver,
 }
 

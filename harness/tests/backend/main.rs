@@ -5,3 +5,4 @@ mod client;
 mod device;
 mod guest;
 mod inflight;
+mod notify;
