@@ -10,9 +10,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use vhost_fuzz_core::channel::Notifier;
 use vhost_fuzz_core::memory::Backing;
-use vhost_fuzz_core::session::{
-    Done, Effect, OfferError, Position, Refusal, Reply, Service, Session, Step,
-};
+use vhost_fuzz_core::session::{Done, Effect, Position, Refusal, Reply, Service, Session, Step};
 use vhost_fuzz_core::vhost_user::{DEFAULT_PAYLOAD_LIMIT, Kind};
 
 use crate::device::{Device, Rings};
@@ -20,6 +18,7 @@ use crate::event::{NOW, consume};
 use crate::host::Host;
 use crate::mapping::Mapping;
 use crate::notify::Notice;
+use crate::offer::{self, DeviceError};
 use crate::socket::{ReceiveError, Receiver, send};
 use crate::vring::{Memory, Vring};
 
@@ -81,9 +80,10 @@ impl<D: Device> Connection<D> {
     /// A device that serves nobody yet.
     ///
     /// # Errors
-    /// When no device may make its offer.
-    pub fn new(device: D) -> Result<Self, OfferError> {
+    /// When no device may make its offer, and when this back-end would not do what it offers.
+    pub fn new(device: D) -> Result<Self, DeviceError> {
         let offer = device.offer();
+        offer::check(&offer)?;
         let host = Host::new(device, &offer);
         let receiver = Receiver::new(Kind::FRONTEND_REQUEST, DEFAULT_PAYLOAD_LIMIT);
         Ok(Self { receiver: receiver.without_waiting(), session: Session::new(offer)?, host })

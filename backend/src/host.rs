@@ -109,11 +109,12 @@ impl<D: Device> Host<D> {
                 self.stop();
                 self.device.reset();
             }
-            // It has no object of that name, and no channel of its own to offer.
-            Effect::SharedObject { .. } | Effect::Transfer { .. } => {
-                return Ok(Done::MaybeFd(None));
-            }
-            Effect::CreateCrypto { .. }
+            // No device offers what these belong to, but for the socket of a GPU, which has no
+            // feature (DC-152).
+            Effect::SharedObject { .. }
+            | Effect::Transfer { .. }
+            | Effect::CheckTransfer
+            | Effect::CreateCrypto { .. }
             | Effect::CloseCrypto { .. }
             | Effect::OpenUserfault
             | Effect::RegisterUserfault
@@ -121,7 +122,7 @@ impl<D: Device> Host<D> {
             | Effect::GpuSocket { .. }
             | Effect::StopRing { .. } => return Err(failed(Errno::NOSYS)),
             // Messages are handled between wake-ups, so nobody touches memory now.
-            Effect::Quiesce | Effect::Status { .. } | Effect::CheckTransfer => {}
+            Effect::Quiesce | Effect::Status { .. } => {}
         }
         Ok(Done::Nothing)
     }

@@ -9,6 +9,7 @@
 //! * [`vring`]: a ring of a connection, with its queue and a chain.
 //! * `inflight`: where the requests of a ring are recorded, for the process after this one.
 //! * `notify`: calls and errors, by descriptor or as messages.
+//! * [`offer`]: what no device may offer, because nobody would do it.
 //! * [`device`]: what a device has to do, and what it is given to do it.
 //! * [`sigbus`]: what to do when the file behind a mapping is shortened.
 //! * [`net`]: a network device behind a gateway that answers.
@@ -28,6 +29,7 @@ pub mod listener;
 pub mod mapping;
 pub mod net;
 mod notify;
+pub mod offer;
 pub mod sigbus;
 pub mod socket;
 pub mod vring;
@@ -35,3 +37,4 @@ pub mod vring;
 pub use connection::{Connection, End, ServeError};
 pub use device::{Device, Rings};
 pub use mapping::Mapping;
+pub use offer::DeviceError;

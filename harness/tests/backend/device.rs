@@ -53,6 +53,8 @@ pub(crate) struct Inverter {
     pub(crate) steps: Option<usize>,
     /// It has stopped.
     pub(crate) is_stopped: Arc<AtomicBool>,
+    /// What it offers, unless it is the usual.
+    pub(crate) offer: Option<Offer>,
     /// First byte of each request that it took.
     pub(crate) taken: Vec<u8>,
 }
@@ -102,7 +104,7 @@ impl Inverter {
 
 impl Device for Inverter {
     fn offer(&self) -> Offer {
-        offer(FEATURES, PROTOCOL)
+        self.offer.clone().unwrap_or_else(|| offer(FEATURES, PROTOCOL))
     }
 
     fn config(&self) -> &[u8] {

@@ -6,3 +6,4 @@ mod device;
 mod guest;
 mod inflight;
 mod notify;
+mod offers;
