@@ -188,7 +188,7 @@ impl Client {
     ) {
         self.state(R::SET_VRING_NUM, index, SIZE.into());
         self.state(R::SET_VRING_BASE, index, base);
-        self.tell(R::SET_VRING_ADDR, Payload::Addr(guest.addresses(index, false)), &[]);
+        self.tell(R::SET_VRING_ADDR, Payload::Addr(guest.addresses(index, None)), &[]);
         if kick.is_some() {
             self.vring_fd(R::SET_VRING_KICK, index, kick);
         }

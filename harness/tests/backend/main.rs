@@ -5,5 +5,6 @@ mod client;
 mod device;
 mod guest;
 mod inflight;
+mod log;
 mod notify;
 mod offers;
