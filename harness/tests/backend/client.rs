@@ -26,8 +26,14 @@ pub(crate) type Server<D> = JoinHandle<(Connection<D>, Result<End, ServeError>)>
 
 /// Serves one front-end, which has the other end of the socket.
 pub(crate) fn serve<D: Device + Send + 'static>(device: D) -> (UnixStream, Server<D>) {
+    serve_next(Connection::new(device).unwrap())
+}
+
+/// The same with a connection that has served others.
+pub(crate) fn serve_next<D: Device + Send + 'static>(
+    mut connection: Connection<D>,
+) -> (UnixStream, Server<D>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let mut connection = Connection::new(device).unwrap();
     let server = thread::spawn(move || {
         let end = connection.serve(ours.as_fd(), None);
         (connection, end)
