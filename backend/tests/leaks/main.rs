@@ -8,12 +8,12 @@ mod client;
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use backend::Backend;
-use client::Client;
-use vhost_fuzz_backend::connection::End;
+use client::{Client, Inverter};
+use vhost_fuzz_backend::connection::{End, ServeError};
+use vhost_fuzz_backend::socket::ReceiveError;
+use vhost_fuzz_core::vhost_user::FrameError;
 use vhost_fuzz_world::driver::{Format, Style};
 use vhost_fuzz_world::ram::Layout;
 
@@ -29,7 +29,7 @@ fn held() -> [usize; 3] {
 fn a_thousand_front_ends_leave_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let backend = Backend::start(&path);
+    let backend = Backend::start(&path, Inverter::default());
     let round = |number: usize| {
         let stream = UnixStream::connect(&path).unwrap();
         match number % 4 {
@@ -51,12 +51,11 @@ fn a_thousand_front_ends_leave_nothing_behind() {
     let before = held();
     (0..1000).for_each(round);
     // The last one is gone when the back-end has seen it.
-    let end = Instant::now() + Duration::from_secs(10);
-    while held() != before && Instant::now() < end {
-        thread::sleep(Duration::from_millis(5));
-    }
+    backend.wait_for(1000);
     assert_eq!(held(), before, "descriptors, mappings, threads");
     let ends = backend.stop();
     let closed = ends.iter().filter(|end| **end == Ok(End::Closed)).count();
-    assert!(closed >= 700, "{closed} of {} ended well", ends.len());
+    assert_eq!(closed, 750, "all but those that died in a header");
+    let cut = Err(ServeError::Receive(ReceiveError::Frame(FrameError::EofInHeader { have: 7 })));
+    assert!((0..).zip(&ends).filter(|(number, _)| number % 4 == 1).all(|(_, end)| *end == cut));
 }

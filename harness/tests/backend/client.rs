@@ -71,7 +71,12 @@ pub(crate) struct Client {
     pub(crate) frontend: Frontend<OwnedFd, ()>,
     pub(crate) objects: SharedObjects,
     receiver: Receiver,
+    /// Sees each message that is sent, its descriptors, and whether a reply is due.
+    pub(crate) watcher: Option<Watcher>,
 }
+
+/// Who sees what a client sends.
+pub(crate) type Watcher = Box<dyn FnMut(&[u8], &[BorrowedFd<'_>], bool)>;
 
 /// A reply that may outlive its bytes.
 pub(crate) struct Reply {
@@ -90,6 +95,7 @@ impl Client {
             frontend: Frontend::new(setup),
             objects: SharedObjects::new(1),
             receiver: Receiver::new(Kind::BACKEND_REPLY, DEFAULT_PAYLOAD_LIMIT),
+            watcher: None,
         }
     }
 
@@ -123,6 +129,9 @@ impl Client {
             }
         };
         send(self.stream.as_fd(), &bytes, fds).unwrap();
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&bytes, fds, self.frontend.awaited() > 0);
+        }
         if self.frontend.awaited() == 0 {
             return None;
         }
@@ -201,10 +210,10 @@ impl Client {
         self.state(R::SET_VRING_ENABLE, index, 1);
     }
 
-    /// Stops ring 0; gives where the back-end was.
-    pub(crate) fn stop(&mut self) -> u32 {
+    /// Stops ring 0, one way or the other; gives where the back-end was.
+    pub(crate) fn stop(&mut self, request: R) -> u32 {
         let state = VringState { index: 0, num: 0 };
-        let reply = self.ask(R::GET_VRING_BASE, Payload::State(state), &[]);
+        let reply = self.ask(request, Payload::State(state), &[]);
         reply.unwrap().state.unwrap().num
     }
 }

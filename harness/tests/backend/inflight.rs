@@ -12,7 +12,7 @@ use vhost_fuzz_world::driver::Format;
 use vhost_fuzz_world::ram::Layout;
 
 use crate::client::{Client, base, event, is_signalled, serve, signal, wait};
-use crate::device::{FEATURES, Inverter, PROTOCOL};
+use crate::device::{FEATURES, Inverter, PROTOCOL, offer};
 use crate::guest::{Guest, SIZE};
 
 const CHOSEN: u64 = PROTOCOL & !protocol::INBAND_NOTIFICATIONS;
@@ -70,7 +70,7 @@ fn dies_after(format: Format, steps: usize) -> bool {
         guest.is_done()
     });
     assert!(is_signalled(&call), "the driver is called");
-    assert_eq!(client.stop(), base(&guest), "the ring is where the driver is");
+    assert_eq!(client.stop(R::GET_VRING_BASE), base(&guest), "the ring is where the driver is");
     drop(client);
     let (connection, _) = server.join().unwrap();
     assert_eq!(guest.answers, [1; REQUESTS + 3], "after {steps} steps, {first:?} were taken");
@@ -102,6 +102,61 @@ fn a_split_ring_is_taken_over() {
 fn a_packed_ring_is_taken_over() {
     let _shows = shows(&["VU-179", "VU-187", "VU-188", "DC-150"]);
     dies_anywhere(Format::Packed);
+}
+
+/// A ring is stopped without waiting for what its device has taken, and runs again elsewhere.
+fn stops_at_once(format: Format) {
+    const SKIP_DRAIN: u64 = protocol::GET_VRING_BASE_SKIP_DRAIN | protocol::GET_VRING_BASE_INFLIGHT;
+    let mut guest = Guest::new(format, Layout::Small);
+    let begin = base(&guest);
+    for seed in 0..REQUESTS {
+        assert!(guest.send(seed as u64));
+    }
+    let offered = offer(FEATURES, PROTOCOL | SKIP_DRAIN);
+    // It takes three and answers all of them.
+    let device = Inverter { steps: Some(9), offer: Some(offered.clone()), ..Inverter::default() };
+    let is_stopped = Arc::clone(&device.is_stopped);
+    let (stream, server) = serve(device);
+    let mut client = Client::new(stream);
+    client.negotiate(format, FEATURES, CHOSEN | SKIP_DRAIN);
+    let area = client.get_inflight(SIZE);
+    client.set_inflight(&area);
+    client.set_memory(&guest);
+    let kick = event();
+    client.set_ring(&guest, 0, begin, Some(&kick));
+    wait(|| is_stopped.load(Ordering::Acquire));
+    let reached = client.stop(R::GET_VRING_BASE_SKIP_DRAIN);
+    drop(client);
+    let (connection, _) = server.join().unwrap();
+    assert_eq!(connection.device().taken, [0, 1, 2]);
+    guest.reap();
+    let returned: u8 = guest.answers.iter().sum();
+    // A split ring shows nothing before all three are answered.
+    assert_eq!(returned, if format == Format::Split { 0 } else { 3 });
+
+    let (stream, server) = serve(Inverter { offer: Some(offered), ..Inverter::default() });
+    let mut client = Client::new(stream);
+    client.negotiate(format, FEATURES, CHOSEN | SKIP_DRAIN);
+    client.set_memory(&guest);
+    client.set_inflight(&area);
+    client.set_ring(&guest, 0, reached, Some(&kick));
+    wait(|| {
+        guest.reap();
+        guest.is_done()
+    });
+    assert_eq!(client.stop(R::GET_VRING_BASE_SKIP_DRAIN), base(&guest));
+    drop(client);
+    let (connection, _) = server.join().unwrap();
+    assert_eq!(guest.answers, [1; REQUESTS]);
+    let first = if format == Format::Split { 0 } else { 3 };
+    assert!(connection.device().taken.iter().copied().eq(first..5));
+}
+
+#[test]
+fn what_is_not_waited_for_stays_recorded() {
+    let _shows = shows(&["VU-094", "VU-095", "DC-150"]);
+    stops_at_once(Format::Split);
+    stops_at_once(Format::Packed);
 }
 
 /// The answer to one request, with an area of so many entries for one ring.

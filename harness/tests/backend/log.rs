@@ -171,7 +171,7 @@ fn nothing_is_written_after_the_ring_was_stopped() {
         let used = migration.guest.driver.setup().used;
         migration.switch(Logs { all: true, ring: Some(used) });
         migration.round(3);
-        let stopped = migration.client.stop();
+        let stopped = migration.client.stop(R::GET_VRING_BASE);
         assert_eq!(stopped, base(&migration.guest));
         migration.take_log();
         migration.guest.send(100);

@@ -100,7 +100,7 @@ fn answers(format: Format) {
         inband.acknowledge();
     }
     assert!(inband.is_silent());
-    assert_eq!(inband.client.stop(), base(&inband.guest));
+    assert_eq!(inband.client.stop(R::GET_VRING_BASE), base(&inband.guest));
     drop(inband);
     let (_, end) = server.join().unwrap();
     assert_eq!(end, Ok(End::Closed));
