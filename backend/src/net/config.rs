@@ -57,6 +57,8 @@ const PROTOCOL: u64 = protocol::MQ
     | protocol::MTU
     | protocol::BACKEND_REQ
     | protocol::BACKEND_SEND_FD
+    | protocol::INFLIGHT_SHMFD
+    | protocol::INBAND_NOTIFICATIONS
     | protocol::CONFIG
     | protocol::RESET_DEVICE
     | protocol::CONFIGURE_MEM_SLOTS
@@ -121,7 +123,6 @@ impl Config {
             | virtio::EVENT_IDX
             | virtio::PROTOCOL_FEATURES
             | virtio::VERSION_1
-            | virtio::IOMMU_PLATFORM
             | virtio::IN_ORDER
             | packed;
         let queues = 2 * self.pairs + u16::from(self.has_control);
