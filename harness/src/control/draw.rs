@@ -93,10 +93,30 @@ pub fn command(rng: &mut Rng, setup: Setup) -> Vec<u8> {
     bytes
 }
 
+/// Changes any bytes into others that are nearly a command: for a mutator that keeps what it has.
+pub fn mutate(rng: &mut Rng, setup: Setup, bytes: &mut Vec<u8>) {
+    match rng.u8(..8) {
+        0 => bytes.truncate(rng.usize(..=bytes.len())),
+        1 => (0..rng.u8(1..20)).for_each(|_| bytes.push(rng.u8(..))),
+        2 => flip(rng, bytes),
+        3 | 4 => {
+            // A field at its edge.
+            let edge = [0, 1, setup.pairs, setup.queues(), 0x8000, u16::MAX][rng.usize(..6)];
+            let at = 2 * rng.usize(..=bytes.len() / 2);
+            if let Some(field) = bytes.get_mut(at..at + 2) {
+                field.copy_from_slice(&edge.to_le_bytes());
+            }
+        }
+        _ => *bytes = command(rng, setup),
+    }
+}
+
 /// Changes a command in any of its bytes.
 fn flip(rng: &mut Rng, bytes: &mut [u8]) {
-    let at = rng.usize(..bytes.len());
-    bytes[at] ^= 1 << rng.u8(..8);
+    if !bytes.is_empty() {
+        let at = rng.usize(..bytes.len());
+        bytes[at] ^= 1 << rng.u8(..8);
+    }
 }
 
 /// A good command of this kind, on a device with everything.
@@ -277,5 +297,23 @@ mod tests {
         ] {
             assert!(rules.contains(rule), "{rule} is not in {rules:?}");
         }
+    }
+
+    #[test]
+    fn mutants_of_anything_are_commands() {
+        let (mut done, mut refused) = (0, 0);
+        let setup = Setup::default();
+        for seed in 0..200 {
+            let mut rng = Rng::with_seed(seed);
+            let (mut steps, mut bytes) = (vec![Step::Negotiate(ALL)], vec![]);
+            for _ in 0..30 {
+                mutate(&mut rng, setup, &mut bytes);
+                steps.push(Step::command(bytes.clone()));
+            }
+            let tally = judge::<Control>(setup, &steps);
+            done += tally.done;
+            refused += tally.broken.len();
+        }
+        assert!(done > 1000 && refused > 1000, "{done} done, {refused} refused");
     }
 }

@@ -59,7 +59,7 @@ const V6: [[u8; 16]; 4] = [
     [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb],
 ];
 
-/// A frame of `port` with so many tags.
+/// A frame with so many tags.
 fn packet(tags: usize, ether_type: [u8; 2], packet: &[u8]) -> Vec<u8> {
     let front = [&STATIONS[0][..], &[2, 0, 0, 0, 0, 99]].concat();
     [&front, &[0x81, 0, 0, 0].repeat(tags), &ether_type[..], packet].concat()

@@ -174,7 +174,8 @@ impl Control {
         self.mac
     }
 
-    /// Pairs of queues that the driver uses: at least 1, and no more than there are.
+    /// Pairs of queues that the driver uses: at least 1, and no more than there are. With a table
+    /// frames may go to receive queues behind them ([`steer`](Self::steer)).
     #[must_use]
     pub const fn pairs(&self) -> u16 {
         self.pairs

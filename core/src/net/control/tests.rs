@@ -75,3 +75,29 @@ fn a_reset_forgets_everything_but_the_link() {
     control.reset();
     assert_eq!((control.features(), control.config_space().status), (Features::default(), 0));
 }
+
+#[test]
+fn every_error_says_which_rule_it_is_about() {
+    let (class, command, need, have, pairs, max, types) = (1, 2, 3, 4, 5, 6, 7);
+    for error in [
+        ControlError::Short { need, have },
+        ControlError::Unknown { class, command },
+        ControlError::NotNegotiated { class, command },
+        ControlError::Mode { value: 2 },
+        ControlError::Table { count: 1, have },
+        ControlError::Address { mac: Mac::ZERO },
+        ControlError::Vlan { vlan: 4095 },
+        ControlError::Pairs { pairs, max },
+        ControlError::Offloads { bits: 1 },
+        ControlError::Queue { queue: 9 },
+        ControlError::HashTypes { types, supported: 0 },
+        ControlError::TableSize { mask: 2, max: 128 },
+        ControlError::Steer { pair: 9 },
+        ControlError::Transmit { pairs, max },
+        ControlError::Key { len: 41, max: 40 },
+        ControlError::TunnelTypes { types },
+        ControlError::NoRoom { need, have },
+    ] {
+        assert!(error.to_string().ends_with(&format!(": {}", error.rule())), "{error}");
+    }
+}
