@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use vhost_fuzz_core::memory::RingSize;
 use vhost_fuzz_core::ring::{
-    Broken, Chain, PopError, PutError, QueueRing, Ring as _, Token, TrackedRing,
+    Broken, Chain, PopError, PutError, QueueRing, Ring, Token, TrackedRing,
 };
 use vhost_fuzz_core::session::Session;
 
@@ -60,28 +60,34 @@ impl<'r> AnyRing<'r> {
     pub(crate) const fn guest(&self) -> GuestMemory<'r> {
         either!(self, ring => ring.guest())
     }
+}
 
-    pub(crate) fn pop(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
+impl Ring for AnyRing<'_> {
+    fn pop(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
         either!(self, ring => ring.pop(chain))
     }
 
-    pub(crate) fn unpop(&mut self, token: Token) -> Result<(), PutError> {
+    fn unpop(&mut self, token: Token) -> Result<(), PutError> {
         either!(self, ring => ring.unpop(token))
     }
 
-    pub(crate) fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
+    fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
         either!(self, ring => ring.put(token, len))
     }
 
-    pub(crate) fn publish(&mut self) -> Result<bool, Broken> {
+    fn skip(&mut self, token: Token) -> Result<(), PutError> {
+        either!(self, ring => ring.skip(token))
+    }
+
+    fn publish(&mut self) -> Result<bool, Broken> {
         either!(self, ring => ring.publish())
     }
 
-    pub(crate) fn arm(&mut self) -> Result<bool, Broken> {
+    fn arm(&mut self) -> Result<bool, Broken> {
         either!(self, ring => ring.arm())
     }
 
-    pub(crate) fn disarm(&mut self) -> Result<(), Broken> {
+    fn disarm(&mut self) -> Result<(), Broken> {
         either!(self, ring => ring.disarm())
     }
 }

@@ -229,13 +229,6 @@ impl<'r> OpenRing<'r> {
         }
     }
 
-    /// Takes a [`take`](Self::take) back: the chain that was taken last is available again, and is
-    /// taken next (DC-089).
-    pub fn untake(&mut self, token: Token) {
-        let Err(PutError { .. }) = self.ring.unpop(token) else { return };
-        self.due.error = true;
-    }
-
     /// Gives a buffer back with `len` bytes written. The driver sees it after
     /// [`publish`](Self::publish), or at once when the ring is packed and its requests are
     /// recorded (DC-034).
@@ -295,8 +288,7 @@ impl Ring for OpenRing<'_> {
     }
 
     fn skip(&mut self, token: Token) -> Result<(), PutError> {
-        // By itself, which is as legal: the record of requests in flight knows no batches.
-        self.put(token, 0)
+        self.ring.skip(token).inspect_err(|_| self.due.error = true)
     }
 
     fn publish(&mut self) -> Result<bool, Broken> {

@@ -15,7 +15,7 @@ use super::packed::PackedQueue;
 use super::split::SplitQueue;
 use super::{
     ActivateError, Broken, Chain, Guest, PopError, Position, PutError, PutReason, Queue, QueueRing,
-    Ring as _, RingMemory, Setup, Token,
+    Ring, RingMemory, Setup, Token,
 };
 use crate::inflight::{
     self, AreaError, AreaMemory, PackedArea, PackedRegion, SplitArea, SplitRegion,
@@ -40,11 +40,16 @@ enum Region<M> {
         area: SplitArea<M>,
         /// Heads that were given back and that the driver was not shown.
         given: Vec<u16>,
+        /// How many of them the next update of the used index shows: those behind are of a batch
+        /// that is not at its end.
+        due: usize,
     },
     Packed {
         area: PackedArea<M>,
         /// Descriptors of the request that is being taken.
         descriptors: Vec<inflight::Descriptor>,
+        /// Entries of a batch that is not at its end.
+        skipped: Vec<u16>,
         /// The driver wants a call for something that it was shown.
         is_call_wanted: bool,
     },
@@ -135,7 +140,7 @@ fn activate_split<M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized>(
     })?;
     // `start` has asked where to begin, or has failed.
     let area = opened.ok_or(ActivateError::Layout)?;
-    Ok(Region::Split { area, given: Vec::with_capacity(size.into()) })
+    Ok(Region::Split { area, given: Vec::with_capacity(size.into()), due: 0 })
 }
 
 fn activate_packed<M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized>(
@@ -165,8 +170,8 @@ fn activate_packed<M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized>(
     })?;
     // `start` has asked where to begin, or has failed.
     let area = opened.ok_or(ActivateError::Layout)?;
-    let descriptors = Vec::with_capacity(size.into());
-    Ok(Region::Packed { area, descriptors, is_call_wanted: false })
+    let (descriptors, skipped) = (Vec::with_capacity(size.into()), Vec::with_capacity(size.into()));
+    Ok(Region::Packed { area, descriptors, skipped, is_call_wanted: false })
 }
 
 /// Where a packed ring is by its region.
@@ -181,8 +186,11 @@ fn position<M: AreaMemory>(area: &PackedArea<M>, size: u16) -> Position {
     }
 }
 
-/// A ring and its region during one wake-up. What its methods do besides recording is said at
-/// [`Ring`](super::Ring). There are no batches: one used element stands for one request.
+/// A ring and its region during one wake-up.
+///
+/// What it gives back in a split ring is shown by [`publish`](Ring::publish), as everywhere. In a
+/// packed ring each [`put`](Ring::put) shows at once what it gives back: a process that ends can
+/// leave one half-done update behind, and no more (DC-034).
 pub struct TrackedRing<'r, M, B: RingMemory + 'r, L: ?Sized> {
     ring: QueueRing<'r, B, L>,
     tracker: &'r mut Tracker<M>,
@@ -200,26 +208,6 @@ impl<'r, M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> TrackedRing<'r, M,
     #[inline]
     pub const fn guest(&self) -> Guest<'r, B, L> {
         self.ring.guest()
-    }
-
-    /// Takes the next chain: what is owed, and then what is new.
-    ///
-    /// # Errors
-    /// See [`PopError`]. Only [`Malformed`](PopError::Malformed) has taken something.
-    pub fn pop(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
-        let taken = match self.tracker.owed.last() {
-            Some(&request) => return self.retake(request, chain).map(Some),
-            None => self.take(chain),
-        };
-        match taken {
-            Ok(None) => Ok(None),
-            Ok(Some(token)) => self.record(token, chain).map(Some),
-            Err(PopError::Malformed { token, error }) => {
-                let token = self.record(token, chain)?;
-                Err(PopError::Malformed { token, error })
-            }
-            Err(error) => Err(error),
-        }
     }
 
     fn take(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
@@ -273,108 +261,6 @@ impl<'r, M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> TrackedRing<'r, M,
         taken
     }
 
-    /// Takes a [`pop`](Self::pop) back, and its record with it (DC-153).
-    ///
-    /// # Errors
-    /// As [`put`](Self::put).
-    pub fn unpop(&mut self, token: Token) -> Result<(), PutError> {
-        let (id, entry) = (token.id, token.entry);
-        self.ring.unpop(token)?;
-        let forgotten = match &mut self.tracker.region {
-            Region::Split { area, .. } => area.unfetch(id),
-            Region::Packed { area, .. } => area.unfetch(entry),
-        };
-        if let Err(error) = forgotten {
-            // The next call says so.
-            self.unrecorded(error);
-        }
-        Ok(())
-    }
-
-    /// Gives a buffer back. The driver sees it after [`publish`](Self::publish) in a split ring.
-    /// In a packed one it sees it at once: a process that ends can leave one half-done update
-    /// behind, and no more (DC-034).
-    ///
-    /// # Errors
-    /// The device made a mistake, or the ring is broken. The error holds the token.
-    pub fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
-        let Self { ring, tracker } = self;
-        let (area, is_call_wanted) = match &mut tracker.region {
-            Region::Packed { area, is_call_wanted, .. } => (area, is_call_wanted),
-            Region::Split { given, .. } => {
-                let id = token.id;
-                ring.put(token, len)?;
-                given.push(id);
-                return Ok(());
-            }
-        };
-        let entry = token.entry;
-        let mut token = Some(token);
-        let completed = area.complete(entry, |_| {
-            // It is called once.
-            let Some(token) = token.take() else { return Ok(()) };
-            ring.put(token, len).map_err(NotPut::Ring)?;
-            // After an error nobody can tell whether the flags were stored. The ring is broken,
-            // as the next call says, and is not touched before it is started again.
-            *is_call_wanted |= ring.publish().unwrap_or(false);
-            Ok(())
-        });
-        match (completed, token) {
-            (Ok(()), _) => Ok(()),
-            (Err(NotPut::Ring(error)), _) => Err(error),
-            (Err(NotPut::Region(error)), token) => {
-                let reason = PutReason::Broken(self.unrecorded(error));
-                token.map_or(Ok(()), |token| Err(PutError { token, reason }))
-            }
-        }
-    }
-
-    /// Shows the driver all that was given back. `true`: the driver wants to be called.
-    ///
-    /// # Errors
-    /// The ring is broken.
-    #[must_use = "the driver may have to be called"]
-    pub fn publish(&mut self) -> Result<bool, Broken> {
-        let Self { ring, tracker } = self;
-        let (area, given) = match &mut tracker.region {
-            Region::Split { area, given } if !given.is_empty() => (area, given),
-            Region::Split { .. } => return ring.publish(),
-            Region::Packed { is_call_wanted, .. } => {
-                let is_call_wanted = std::mem::take(is_call_wanted);
-                return ring.publish().map(|also| also || is_call_wanted);
-            }
-        };
-        let mut shown = Ok(false);
-        // The index that the region gets is the ring's: both have counted the same buffers.
-        let completed = area.complete(given, |_| {
-            shown = ring.publish();
-            shown.map(drop).map_err(|_| NotShown::Ring)
-        });
-        given.clear();
-        match completed {
-            Ok(()) | Err(NotShown::Ring) => shown,
-            Err(NotShown::Region(error)) => Err(self.unrecorded(error)),
-        }
-    }
-
-    /// Asks the driver for kicks. `true`: there is more to take, of which no kick will tell.
-    ///
-    /// # Errors
-    /// The ring is broken, or is found to be.
-    #[must_use = "there may be more to do, of which no kick will tell"]
-    pub fn arm(&mut self) -> Result<bool, Broken> {
-        let is_owed = !self.tracker.owed.is_empty();
-        self.ring.arm().map(|is_more| is_more || is_owed)
-    }
-
-    /// Asks the driver for no kicks. They may come all the same (VQ-047).
-    ///
-    /// # Errors
-    /// The ring is broken.
-    pub fn disarm(&mut self) -> Result<(), Broken> {
-        self.ring.disarm()
-    }
-
     /// The region does not take what the ring has done: nothing can be promised any more.
     #[cold]
     fn unrecorded(&mut self, error: AreaError) -> Broken {
@@ -389,6 +275,126 @@ impl<'r, M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> TrackedRing<'r, M,
             QueueRing::Split(ring) => ring.break_down(Broken::Unrecorded),
             QueueRing::Packed(ring) => ring.break_down(Broken::Unrecorded),
         }
+    }
+}
+
+impl<M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> Ring for TrackedRing<'_, M, B, L> {
+    /// Takes what is owed, and then what is new (VU-187).
+    fn pop(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
+        let taken = match self.tracker.owed.last() {
+            Some(&request) => return self.retake(request, chain).map(Some),
+            None => self.take(chain),
+        };
+        match taken {
+            Ok(None) => Ok(None),
+            Ok(Some(token)) => self.record(token, chain).map(Some),
+            Err(PopError::Malformed { token, error }) => {
+                let token = self.record(token, chain)?;
+                Err(PopError::Malformed { token, error })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The record goes with the chain (DC-153).
+    fn unpop(&mut self, token: Token) -> Result<(), PutError> {
+        let (id, entry) = (token.id, token.entry);
+        self.ring.unpop(token)?;
+        let forgotten = match &mut self.tracker.region {
+            Region::Split { area, .. } => area.unfetch(id),
+            Region::Packed { area, .. } => area.unfetch(entry),
+        };
+        if let Err(error) = forgotten {
+            // The next call says so.
+            self.unrecorded(error);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
+        let Self { ring, tracker } = self;
+        let (area, batch, is_call_wanted) = match &mut tracker.region {
+            Region::Packed { area, skipped, is_call_wanted, .. } => (area, skipped, is_call_wanted),
+            Region::Split { given, due, .. } => {
+                let id = token.id;
+                ring.put(token, len)?;
+                given.push(id);
+                *due = given.len();
+                return Ok(());
+            }
+        };
+        batch.push(token.entry);
+        let mut token = Some(token);
+        let completed = area.complete_batch(batch, |_| {
+            // It is called once.
+            let Some(token) = token.take() else { return Ok(()) };
+            ring.put(token, len).map_err(NotPut::Ring)?;
+            // After an error nobody can tell whether the flags were stored. The ring is broken,
+            // as the next call says, and is not touched before it is started again.
+            *is_call_wanted |= ring.publish().unwrap_or(false);
+            Ok(())
+        });
+        if completed.is_ok() {
+            batch.clear();
+        } else {
+            batch.pop();
+        }
+        match (completed, token) {
+            (Ok(()), _) => Ok(()),
+            (Err(NotPut::Ring(error)), _) => Err(error),
+            (Err(NotPut::Region(error)), token) => {
+                let reason = PutReason::Broken(self.unrecorded(error));
+                token.map_or(Ok(()), |token| Err(PutError { token, reason }))
+            }
+        }
+    }
+
+    /// The batch stays recorded until its end is given back (DC-155).
+    fn skip(&mut self, token: Token) -> Result<(), PutError> {
+        let (id, entry) = (token.id, token.entry);
+        self.ring.skip(token)?;
+        match &mut self.tracker.region {
+            Region::Split { given, .. } => given.push(id),
+            Region::Packed { skipped, .. } => skipped.push(entry),
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) -> Result<bool, Broken> {
+        let Self { ring, tracker } = self;
+        let (area, given, due) = match &mut tracker.region {
+            Region::Split { area, given, due } => (area, given, due),
+            Region::Packed { is_call_wanted, .. } => {
+                let is_call_wanted = std::mem::take(is_call_wanted);
+                return ring.publish().map(|also| also || is_call_wanted);
+            }
+        };
+        let batch = given.get(..*due).unwrap_or_default();
+        if batch.is_empty() {
+            return ring.publish();
+        }
+        let mut shown = Ok(false);
+        // The index that the region gets is the ring's: both have counted the same buffers.
+        let completed = area.complete(batch, |_| {
+            shown = ring.publish();
+            shown.map(drop).map_err(|_| NotShown::Ring)
+        });
+        given.drain(..*due);
+        *due = 0;
+        match completed {
+            Ok(()) | Err(NotShown::Ring) => shown,
+            Err(NotShown::Region(error)) => Err(self.unrecorded(error)),
+        }
+    }
+
+    /// What is owed is there to be taken, too.
+    fn arm(&mut self) -> Result<bool, Broken> {
+        let is_owed = !self.tracker.owed.is_empty();
+        self.ring.arm().map(|is_more| is_more || is_owed)
+    }
+
+    fn disarm(&mut self) -> Result<(), Broken> {
+        self.ring.disarm()
     }
 }
 

@@ -383,3 +383,40 @@ fn a_request_that_is_taken_back_is_not_in_flight() {
     let taken_over = open(&shared).pending().to_vec();
     assert_eq!(taken_over, [1]);
 }
+
+#[test]
+fn requests_with_one_used_descriptor_are_completed_together() {
+    let _shows = shows(&["VU-188", "DC-155"]);
+    let shared = Shared::new(160, 4);
+    let mut area = open(&shared);
+    for (number, count) in [(1, 1), (2, 2), (3, 1)] {
+        area.fetch(&descriptors(number, count)).expect("room");
+    }
+    let entries = [0, 1];
+    assert_refused!(
+        area.complete_batch(&[0, 0], publish(&shared)),
+        AreaError::NotInFlight { head: 0 }
+    );
+    let refused = area.complete_batch(&entries, |_| Err(AreaError::NoQueues));
+    assert_eq!(refused, Err(AreaError::NoQueues));
+    assert_eq!(area.pending(), [0, 1, 3], "all of it stays in flight");
+    shared.take_log();
+    area.complete_batch(&entries, publish(&shared)).expect("in flight");
+    assert_eq!(shared.ring_flags(), [0x8080, 0, 0, 0], "one used descriptor");
+    let expected = [
+        // The list of the first, then that of the second, which ends at entry 2.
+        stored_u16(32 + 2, 4),
+        stored_u16(32 + 32 * 2 + 2, 0),
+        stored_u16(12, 1),
+        positions((3, 1), (0, 1)),
+        Store::RingFlags { index: 0, flags: 0x8080 },
+        stored_u8(32, 0),
+        stored_u8(64, 0),
+        stored_u16(14, 1),
+        positions((3, 1), (3, 1)),
+    ];
+    assert_eq!(shared.take_log(), expected);
+    assert_eq!((area.pending().to_vec(), area.in_flight()), (vec![3], 1));
+    assert_eq!(open(&shared).pending(), [3]);
+    area.complete_batch::<AreaError>(&[], |_| panic!("nothing to show")).expect("an empty batch");
+}

@@ -92,7 +92,7 @@ impl<M: AreaMemory> PackedArea<M> {
             (0..).zip(&**slots).filter(|(_, slot)| in_flight(slot)).map(|(index, _)| index),
         );
         list.sort_unstable_by_key(|index| match slots.get(usize::from(*index)).map(|s| s.state) {
-            Some(State::InFlight(counter)) => (counter, *index),
+            Some(State::InFlight(counter) | State::Leaving(counter)) => (counter, *index),
             Some(State::Other) | None => (u64::MAX, *index),
         });
         list
@@ -190,9 +190,10 @@ impl<M: AreaMemory> PackedArea<M> {
     /// store. It returns an error only when it did not store the flags; then the request stays in
     /// flight.
     ///
-    /// There is no batch (DC-034): the next process looks at one descriptor only. Of a batch that
-    /// was cut off it would keep all or nothing, and used descriptors behind that one would stay
-    /// in the ring, where the driver takes them for returned as soon as it comes to them.
+    /// Requests with a used descriptor each are completed one at a time (DC-034): the next process
+    /// looks at one descriptor only. Of several that were cut off it would keep all or nothing,
+    /// and used descriptors behind that one would stay in the ring, where the driver takes them
+    /// for returned as soon as it comes to them.
     ///
     /// # Errors
     /// [`AreaError::Head`] and [`AreaError::NotInFlight`] (DC-033), before anything is stored;
@@ -202,28 +203,93 @@ impl<M: AreaMemory> PackedArea<M> {
         entry: u16,
         publish: impl FnOnce(Position) -> Result<(), E>,
     ) -> Result<(), E> {
-        let request = self.request(entry)?;
+        self.complete_batch(&[entry], publish)
+    }
+
+    /// Completes requests that share one used descriptor, as with `IN_ORDER` (DC-155). For an empty
+    /// batch `publish` is not called.
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete); then all of the batch stays in flight.
+    pub fn complete_batch<E: From<AreaError>>(
+        &mut self,
+        entries: &[u16],
+        publish: impl FnOnce(Position) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let num = self.claim(entries)?;
+        if num == 0 {
+            return Ok(());
+        }
         let old = self.used;
-        let used = old.advance(request.num, self.region.queue_size());
-        self.region.set_u16(at(request.last, entry::NEXT), self.free_head)?;
-        self.region.set_u16(field::FREE_HEAD, entry)?;
-        Positions { used, old }.write(&self.region)?;
-        // The new list and position are in the region before the driver, or a successor of this
-        // process, can see the used descriptor.
-        fence(Ordering::Release);
-        if let Err(error) = publish(old) {
+        let used = old.advance(num, self.region.queue_size());
+        let begun = self.link(entries).and_then(|()| Positions { used, old }.write(&self.region));
+        if let Err(error) = begun.map_err(E::from).and_then(|()| {
+            // The new list and position are in the region before the driver, or a successor of
+            // this process, can see the used descriptor.
+            fence(Ordering::Release);
+            publish(old)
+        }) {
+            self.unclaim(entries);
             self.region.set_u16(field::FREE_HEAD, self.free_head)?;
             Positions { used: old, old }.write(&self.region)?;
             return Err(error);
         }
         self.used = used;
-        self.free_again(entry, request);
         // Release stores: after the flags in the ring. The old position comes last: while it
-        // differs from the used one, the next process asks the ring what became of the request.
-        self.region.set_u8(at(entry, entry::INFLIGHT), 0)?;
-        self.region.set_u16(field::OLD_FREE_HEAD, entry)?;
+        // differs from the used one, the next process asks the ring what became of the batch.
+        for entry in entries {
+            if let Some(request) = self.slot(*entry) {
+                self.free_again(*entry, request);
+            }
+            self.region.set_u8(at(*entry, entry::INFLIGHT), 0)?;
+        }
+        self.region.set_u16(field::OLD_FREE_HEAD, self.free_head)?;
         Positions { used, old: used }.write(&self.region)?;
         Ok(())
+    }
+
+    /// Marks the requests of a batch as leaving, or none of them; returns their descriptors.
+    fn claim(&mut self, entries: &[u16]) -> Result<u16, AreaError> {
+        let queue_size = self.region.queue_size();
+        let mut num: u16 = 0;
+        for (position, entry) in entries.iter().enumerate() {
+            let error = match self.slots.get_mut(usize::from(*entry)) {
+                Some(slot) => match slot.state {
+                    State::InFlight(counter) => {
+                        slot.state = State::Leaving(counter);
+                        // No entry is in two requests, so the sum is at most the queue size.
+                        num = num.saturating_add(slot.num);
+                        continue;
+                    }
+                    State::Other | State::Leaving(_) => AreaError::NotInFlight { head: *entry },
+                },
+                None => AreaError::Head { head: *entry, queue_size },
+            };
+            self.unclaim(entries.get(..position).unwrap_or_default());
+            return Err(error);
+        }
+        Ok(num)
+    }
+
+    fn unclaim(&mut self, entries: &[u16]) {
+        for entry in entries {
+            if let Some(slot) = self.slots.get_mut(usize::from(*entry))
+                && let State::Leaving(counter) = slot.state
+            {
+                slot.state = State::InFlight(counter);
+            }
+        }
+    }
+
+    /// Puts the entries of a batch in front of the free list of the region.
+    fn link(&self, entries: &[u16]) -> Result<(), AreaError> {
+        let mut head = self.free_head;
+        for entry in entries {
+            let last = self.slot(*entry).map_or(*entry, |slot| slot.last);
+            self.region.set_u16(at(last, entry::NEXT), head)?;
+            head = *entry;
+        }
+        self.region.set_u16(field::FREE_HEAD, head)
     }
 
     /// The request that begins at an entry.

@@ -151,6 +151,8 @@ enum State {
     Other,
     /// The first descriptor of a request, with its counter.
     InFlight(u64),
+    /// The same, in the batch that is being completed.
+    Leaving(u64),
 }
 
 /// The private copy of an entry.
