@@ -2,9 +2,9 @@
 //! of both sides is kept.
 //!
 //! The client runs in namespaces of its own, with one network interface: a TAP device whose other
-//! end is this process. When its script ends, everything that it started ends with it. Nothing of
-//! the machine is in the frames: the station, the name of the host and the identity of the client
-//! are set, and times count from the start.
+//! end is this process. When its script ends, or this process does, everything that it started
+//! ends with it. Nothing of the machine is in the frames: the station, the name of the host and
+//! the identity of the client are set, and times count from the start.
 
 mod port;
 
@@ -105,7 +105,7 @@ pub(super) fn record(client: Client, out: &Path, force: bool) -> Result<PathBuf>
     std::fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
     isolate().context("no namespaces of its own for the client, which needs root")?;
     let port = Port::open().context("no TAP device, which needs root and /dev/net/tun")?;
-    let mut script = start(client).context("sh cannot be started")?;
+    let mut script = start(client).context("setpriv (util-linux) cannot be started")?;
     let recorded = talk(port, &mut script);
     // Without its first process a namespace has no others.
     let _ = script.kill();
@@ -135,8 +135,10 @@ fn isolate() -> Result<()> {
 
 fn start(client: Client) -> Result<Child> {
     let script = format!("{COMMON}\n{}", client.script());
-    let mut command = Command::new("sh");
-    command.args(["-c", &script, client.name()]).env("PORT", NAME).stdin(Stdio::null());
+    // The namespace ends with this process, also when that is interrupted.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "sh", "-c", &script, client.name()]);
+    command.env("PORT", NAME).stdin(Stdio::null());
     Ok(command.spawn()?)
 }
 
