@@ -24,6 +24,7 @@
 pub mod codec;
 pub mod floor;
 pub mod frames;
+pub mod path;
 pub mod ring;
 pub mod samples;
 pub mod session;
@@ -37,6 +38,7 @@ use ring::{Device, Plan, Transfer};
 use samples::Sample;
 use session::{Request, Served};
 use stream::{Cut, Stream};
+use vhost_fuzz_core::ring::Layout;
 
 /// One thing whose cost is measured.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,7 @@ enum Work {
     Frame(Cut),
     Serve(fn() -> Request),
     Net(Task),
+    Path(path::Plan),
     Batch(Plan, fn(&mut Device)),
     Read(Plan),
     Write(Plan),
@@ -69,6 +72,7 @@ enum Input {
     Frame(Stream, Cut),
     Serve(Box<Served>),
     Net(Box<Job>),
+    Path(Box<path::Device>),
     Batch(Box<Device>, fn(&mut Device)),
     Transfer(Box<Transfer>),
 }
@@ -139,6 +143,10 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::net("net-gateway-echo-ipv6", Task::Gateway(Asked::EchoV6)),
     Operation::net("net-gateway-neighbor", Task::Gateway(Asked::Neighbor)),
     Operation::net("net-gateway-router", Task::Gateway(Asked::Router)),
+    Operation::path("path-split-arp", Layout::Split, path::Request::Arp),
+    Operation::path("path-packed-arp", Layout::Packed, path::Request::Arp),
+    Operation::path("path-split-discover", Layout::Split, path::Request::Discover),
+    Operation::path("path-packed-discover", Layout::Packed, path::Request::Discover),
 ];
 
 impl Operation {
@@ -160,6 +168,11 @@ impl Operation {
 
     const fn net(name: &'static str, task: Task) -> Self {
         Self { name, work: Work::Net(task) }
+    }
+
+    /// Answers the requests of a batch.
+    const fn path(name: &'static str, layout: Layout, request: path::Request) -> Self {
+        Self { name, work: Work::Path(path::Plan { layout, request }) }
     }
 
     /// Takes the chains of a batch.
@@ -238,6 +251,7 @@ impl Operation {
                 job.check(self.name);
                 Input::Net(job)
             }
+            Work::Path(plan) => Input::Path(Box::new(path::Device::new(plan))),
             Work::Batch(plan, run) => Input::Batch(Box::new(Device::new(plan)), run),
             Work::Read(plan) => Input::Transfer(Box::new(Transfer::read(plan))),
             Work::Write(plan) => Input::Transfer(Box::new(Transfer::write(plan))),
@@ -255,6 +269,11 @@ impl Prepared {
             Input::Frame(stream, cut) => stream::run(stream, *cut, times),
             Input::Serve(served) => served.run(times),
             Input::Net(job) => job.run(times),
+            Input::Path(device) => {
+                for _ in 0..times {
+                    device.serve();
+                }
+            }
             Input::Batch(device, run) => (0..times).for_each(|_| run(device)),
             Input::Transfer(transfer) => transfer.run(times),
         }
@@ -266,6 +285,7 @@ impl Prepared {
         match &self.0 {
             Input::Decode(..) | Input::Encode(_) | Input::Serve(_) => 1,
             Input::Net(_) | Input::Transfer(_) => 1,
+            Input::Path(_) => path::BATCH.into(),
             Input::Batch(device, _) => device.descriptors(),
             Input::Frame(stream, _) => stream.messages(),
         }
@@ -279,7 +299,7 @@ impl Prepared {
             Input::Frame(stream, _) => stream.bytes(),
             Input::Serve(served) => served.bytes(),
             Input::Net(job) => job.bytes(),
-            Input::Batch(..) | Input::Transfer(_) => &[],
+            Input::Path(_) | Input::Batch(..) | Input::Transfer(_) => &[],
         }
     }
 }

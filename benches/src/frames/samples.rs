@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use vhost_fuzz_core::net::checksum::Transport;
 use vhost_fuzz_core::net::ethernet::{self, ether_type};
 use vhost_fuzz_core::net::gateway::{Config, Gateway};
 use vhost_fuzz_core::net::header::{Checksum, Features, Header, Port, Receive, Verified, flags};
@@ -73,7 +74,8 @@ pub fn discover() -> Vec<u8> {
 }
 
 /// A frame with it.
-pub(super) fn discover_frame() -> Vec<u8> {
+#[must_use]
+pub fn discover_frame() -> Vec<u8> {
     let payload = discover();
     let mut packet = vec![0; udp::HEADROOM];
     packet.extend(&payload);
@@ -123,8 +125,23 @@ pub(super) fn ndp_responder() -> Option<ndp::Responder> {
     ndp::Responder::new(vhost_fuzz_harness::ipv6::ndp::config(setup::NDP)).ok()
 }
 
+/// How the gateway is set up that has all of them.
+pub(crate) fn config() -> Config {
+    clients::config()
+}
+
 /// The gateway with all of them.
 pub(super) fn gateway() -> Option<Gateway> {
-    let config: Config = clients::config();
-    Gateway::new(config).ok()
+    Gateway::new(config()).ok()
+}
+
+/// What such a gateway answers to a frame; nothing when it does not.
+#[must_use]
+pub fn answer(frame: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; 2048];
+    let answered = gateway().and_then(|mut gateway| {
+        gateway.answer(frame, Transport::Complete, 1, &mut out).ok().flatten()
+    });
+    out.truncate(answered.unwrap_or(0));
+    out
 }
