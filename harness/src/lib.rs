@@ -31,6 +31,7 @@ pub mod ipv6;
 pub mod ledger;
 pub mod memory;
 pub mod mutate;
+pub mod net_device;
 pub mod offload;
 pub mod oracle;
 #[cfg(any(feature = "peer-vhost", feature = "peer-virtio-queue"))]

@@ -94,8 +94,14 @@ impl Setup {
     /// The same in the words of the model.
     #[must_use]
     pub fn model(self) -> model::Gateway {
+        model::Gateway::new(self.config())
+    }
+
+    /// The same, to be changed.
+    #[must_use]
+    pub fn config(self) -> model::Config {
         let (per_second, burst) = self.rate();
-        model::Gateway::new(model::Config {
+        model::Config {
             mac: GATEWAY_MAC,
             owned: GATEWAYS.to_vec(),
             guest: LEASES.to_vec(),
@@ -107,7 +113,7 @@ impl Setup {
             room: self.room(),
             burst: burst.into(),
             per_second: per_second.into(),
-        })
+        }
     }
 }
 

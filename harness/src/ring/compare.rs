@@ -6,7 +6,7 @@ use vhost_fuzz_core::ring::{
 use vhost_fuzz_model::ring::{self as model, Drop, Part, PutRefusal, Refusal, Stop};
 
 /// A verdict that stops the queue, in the words of the model.
-pub(super) fn stop(broken: Broken) -> Option<Stop> {
+pub(crate) fn stop(broken: Broken) -> Option<Stop> {
     Some(match broken {
         Broken::AvailIndex { index, next, size } => Stop::AvailIndex { index, next, size },
         Broken::Head { head, size } => Stop::Head { head, size },
@@ -22,7 +22,7 @@ pub(super) fn stop(broken: Broken) -> Option<Stop> {
 
 /// Demands that a ring is broken as the model says.
 #[track_caller]
-pub(super) fn assert_stop(what: &str, broken: Broken, expected: Stop) {
+pub(crate) fn assert_stop(what: &str, broken: Broken, expected: Stop) {
     assert!(
         stop(broken) == Some(expected),
         "model: {what}: the device says {broken:?}, the model {expected:?}"
@@ -100,7 +100,7 @@ pub(super) fn assert_put(reason: PutReason, expected: PutRefusal) {
 }
 
 /// Whether a ring was refused for the reason that the model has.
-pub(super) fn is_refused_alike(error: ActivateError, expected: Refusal) -> bool {
+pub(crate) fn is_refused_alike(error: ActivateError, expected: Refusal) -> bool {
     use vhost_fuzz_core::memory::{Part as CorePart, PlaceError};
     let part = |part| match part {
         CorePart::Descriptor => Part::Descriptor,

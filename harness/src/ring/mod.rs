@@ -9,7 +9,7 @@
 //! * [`run`]: runs the steps and asks every oracle.
 //! * [`target`]: the bodies of the targets.
 
-mod compare;
+pub(crate) mod compare;
 pub mod device;
 pub mod draw;
 pub mod image;
@@ -17,7 +17,7 @@ pub mod run;
 pub mod target;
 mod wake;
 
-use vhost_fuzz_world::ring::model;
+pub(crate) use vhost_fuzz_world::ring::model;
 pub use vhost_fuzz_world::ring::{driver, step, world};
 
 pub use device::Device;

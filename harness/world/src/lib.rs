@@ -10,6 +10,7 @@
 
 pub mod draw;
 pub mod driver;
+pub mod net;
 pub mod ram;
 pub mod ring;
 pub mod script;

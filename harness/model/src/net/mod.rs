@@ -3,6 +3,7 @@
 //! Plain numbers and slices; nothing here knows the code under test.
 
 pub mod control;
+pub mod device;
 pub mod dhcp;
 pub mod dhcpv6;
 pub mod ethernet;
@@ -11,3 +12,4 @@ pub mod header;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
+pub mod whole;

@@ -76,17 +76,22 @@ impl Ram {
         RamRegion::new(&self.arena, index)
     }
 
-    /// All as it was in the beginning: memory is zero, nothing is guarded, flipped or counted.
+    /// All as it was in the beginning: memory is zero, nothing is guarded, flipped, steady or counted.
     pub fn clear(&self) {
         self.arena.clear();
         self.unguard();
         self.flip(false);
+        if let Some((device, model)) = self.arena.flips.get() {
+            device.keep(std::iter::empty());
+            model.keep(std::iter::empty());
+        }
         self.begin();
     }
 
     /// An operation begins: counts are zero, and no byte was read.
     pub fn begin(&self) {
         self.arena.counts.set(Counts::default());
+        self.arena.model_read_bytes.set(0);
         if self.arena.is_flipping.get() {
             self.arena.flips().0.begin();
             self.arena.flips().1.begin();
@@ -99,6 +104,12 @@ impl Ram {
         self.arena.counts.get()
     }
 
+    /// Bytes that the model read since [`begin`](Self::begin).
+    #[must_use]
+    pub fn model_read_bytes(&self) -> u64 {
+        self.arena.model_read_bytes.get()
+    }
+
     /// Whether a byte that is read again in an operation has another value than it has in memory.
     /// The value depends on how often it was read and on where it is, on nothing else.
     pub fn flip(&self, is_on: bool) {
@@ -108,6 +119,14 @@ impl Ram {
         }
         self.arena.is_flipping.set(is_on);
         self.arena.update_watch();
+    }
+
+    /// From now on these guest addresses, first address and length of each range, do not flip: a
+    /// device has good reason to read them again, and believes what it finds.
+    pub fn keep_steady(&self, ranges: impl Iterator<Item = (u64, u64)> + Clone) {
+        let (device, model) = self.arena.flips();
+        device.keep(ranges.clone().flat_map(|range| self.arena.spans(range)));
+        model.keep(ranges.flat_map(|range| self.arena.spans(range)));
     }
 
     /// From now on the device may write to these guest addresses only: first address and length
@@ -144,7 +163,8 @@ impl Ram {
         self.arena.update_watch();
     }
 
-    /// The memory that a model reads: with flips that are counted apart, unguarded and uncounted.
+    /// The memory that a model reads: unguarded, with flips and bytes that are counted
+    /// apart.
     #[must_use]
     pub fn model_view(&self) -> ModelView {
         ModelView { arena: Rc::clone(&self.arena) }
@@ -195,7 +215,7 @@ impl GuestRam for Ram {
     fn fence(&self) {}
 }
 
-/// Guest memory as a model reads it; see [`Ram::model_view`].
+/// Guest memory as a model reads it; see [`Ram::model_view`]. What it reads is counted apart.
 #[derive(Clone)]
 pub struct ModelView {
     arena: Rc<Arena>,
@@ -206,6 +226,8 @@ impl vhost_fuzz_model::ring::Memory for ModelView {
     fn read(&self, region: usize, offset: u64, out: &mut [u8]) {
         let place = self.arena.place(region, offset, out.len());
         self.arena.copy(place, out);
+        let bytes = &self.arena.model_read_bytes;
+        bytes.set(bytes.get() + out.len() as u64);
         if self.arena.is_flipping.get() {
             self.arena.flips().1.change(place, out);
         }
@@ -227,6 +249,7 @@ pub(super) struct Arena {
     /// A bit for each [`BLOCK`] that was written to since it was cleared.
     touched: Box<[Cell<u64>]>,
     counts: Cell<Counts>,
+    model_read_bytes: Cell<u64>,
     /// Device reads do more than read: they are forbidden in places, or flipped.
     is_watched: Cell<bool>,
     is_flipping: Cell<bool>,
@@ -249,6 +272,7 @@ impl Arena {
             cells: vec![0; end].into_iter().map(Cell::new).collect(),
             touched: vec![0; end.div_ceil(64 * BLOCK)].into_iter().map(Cell::new).collect(),
             counts: Cell::default(),
+            model_read_bytes: Cell::default(),
             is_watched: Cell::default(),
             is_flipping: Cell::default(),
             has_unreadable: Cell::default(),

@@ -1,6 +1,8 @@
 //! Memory that changes under a reader who looks twice (hazard 8.1).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+
+use super::spans::Spans;
 
 /// Operations that can be told apart before the stamps have to be cleared.
 const OPERATIONS: u32 = 1 << 24;
@@ -11,13 +13,20 @@ pub(super) struct Flips {
     /// byte was read in it, at most 255 times.
     seen: Box<[Cell<u32>]>,
     operation: Cell<u32>,
+    /// What stays as it is, however often it is read.
+    steady: RefCell<Spans>,
 }
 
 impl Flips {
     /// Nobody has read anything of so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let seen = vec![0; bytes].into_iter().map(Cell::new).collect();
-        Self { seen, operation: Cell::new(1) }
+        Self { seen, operation: Cell::new(1), steady: RefCell::default() }
+    }
+
+    /// From now on these places stay as they are.
+    pub(super) fn keep(&self, spans: impl Iterator<Item = (usize, usize)>) {
+        self.steady.borrow_mut().fill(spans);
     }
 
     /// An operation begins.
@@ -34,12 +43,13 @@ impl Flips {
     /// Bytes were read from `place`: those that were read before in this operation are changed.
     pub(super) fn change(&self, place: usize, bytes: &mut [u8]) {
         let operation = self.operation.get();
+        let steady = self.steady.borrow();
         for (at, byte) in (place..).zip(bytes) {
             let seen = &self.seen[at];
             let stamp = seen.get();
             let before = if stamp >> 8 == operation { stamp & 0xff } else { 0 };
             seen.set(operation << 8 | (before + 1).min(0xff));
-            if before > 0 {
+            if before > 0 && !steady.has((at, at + 1)) {
                 *byte ^= mask(at, before);
             }
         }
@@ -70,6 +80,21 @@ mod tests {
         assert_eq!(again[1..], [7, 7]);
         flips.begin();
         assert_eq!(read(0, 4), [7; 4]);
+    }
+
+    #[test]
+    fn what_is_to_stay_stays() {
+        let flips = Flips::new(4);
+        flips.keep([(1, 3)].into_iter());
+        for _ in 0..3 {
+            let mut bytes = [7; 4];
+            flips.change(0, &mut bytes);
+            assert_eq!(bytes[1..3], [7, 7]);
+        }
+        flips.keep(std::iter::empty());
+        let mut byte = [7];
+        flips.change(1, &mut byte);
+        assert_ne!(byte, [7]);
     }
 
     #[test]

@@ -439,7 +439,7 @@ fn with_len(number: u8, len: u32) -> Vec<u8> {
 }
 
 /// The numbers of an action, from its front. What is missing is 0.
-struct Arguments<'a>(&'a [u8]);
+pub(crate) struct Arguments<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Arguments<'a> {
     fn take<const N: usize>(&mut self) -> [u8; N] {
@@ -453,23 +453,23 @@ impl<'a> Arguments<'a> {
         bytes
     }
 
-    fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         u8::from_le_bytes(self.take())
     }
 
-    fn short(&mut self) -> u16 {
+    pub(crate) fn short(&mut self) -> u16 {
         u16::from_le_bytes(self.take())
     }
 
-    fn int(&mut self) -> u32 {
+    pub(crate) fn int(&mut self) -> u32 {
         u32::from_le_bytes(self.take())
     }
 
-    fn long(&mut self) -> u64 {
+    pub(crate) fn long(&mut self) -> u64 {
         u64::from_le_bytes(self.take())
     }
 
-    fn descriptors(self) -> Descriptors<'a> {
+    pub(crate) fn descriptors(self) -> Descriptors<'a> {
         Descriptors(Cow::Borrowed(self.0))
     }
 }

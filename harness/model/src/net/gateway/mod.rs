@@ -70,13 +70,7 @@ impl Gateway {
     /// What is said to a frame at this millisecond. `is_partial`: the device completes checksums
     /// (NET-055).
     pub fn frame(&mut self, bytes: &[u8], is_partial: bool, now: u64) -> Said {
-        // DC-108: what was spent comes back with time.
-        while self.since < now && self.left < 1000 * self.config.burst {
-            self.since += 1;
-            self.left = (1000 * self.config.burst).min(self.left + self.config.per_second);
-        }
-        self.since = self.since.max(now);
-        if self.left < 1000 {
+        if !self.has_left(now) {
             return Said::Refused(Id::L2(13));
         }
         let said = match self.answer(bytes, is_partial, now) {
@@ -84,12 +78,29 @@ impl Gateway {
             Err(id) => Said::Refused(id),
         };
         if let Said::Reply(_) = said {
-            self.left -= 1000;
+            self.spend();
         }
         said
     }
 
-    fn answer(&mut self, bytes: &[u8], is_partial: bool, now: u64) -> Result<Said, Id> {
+    /// Whether one more reply may be sent at this millisecond.
+    pub(super) fn has_left(&mut self, now: u64) -> bool {
+        // DC-108: what was spent comes back with time.
+        while self.since < now && self.left < 1000 * self.config.burst {
+            self.since += 1;
+            self.left = (1000 * self.config.burst).min(self.left + self.config.per_second);
+        }
+        self.since = self.since.max(now);
+        self.left >= 1000
+    }
+
+    /// A reply was sent.
+    pub(super) fn spend(&mut self) {
+        self.left -= 1000;
+    }
+
+    /// What is said, however often.
+    pub(super) fn answer(&mut self, bytes: &[u8], is_partial: bool, now: u64) -> Result<Said, Id> {
         let frame = ethernet::frame(bytes)?;
         let payload = &bytes[frame.payload.0..frame.payload.1];
         match frame.ether_type {

@@ -1,0 +1,627 @@
+//! Runs the steps of an input and asks every oracle.
+
+use std::sync::atomic::AtomicU8;
+
+use vhost_fuzz_core::memory::RingSize;
+use vhost_fuzz_core::net::device::{Counters, Device, Due};
+use vhost_fuzz_core::net::header::Features;
+use vhost_fuzz_core::ring::{
+    ActivateError, BindError, Guest, Layout as Form, Position, Queue, QueueRing,
+};
+use vhost_fuzz_model::Id;
+use vhost_fuzz_model::net::device as expected;
+use vhost_fuzz_model::ring::Refusal;
+use vhost_fuzz_world::net::driver::{self, Driver};
+use vhost_fuzz_world::net::shadow::{Log, Shadow};
+use vhost_fuzz_world::net::step::{Start, Step};
+use vhost_fuzz_world::net::{CONTROL, QUEUES, receive, transmit};
+
+use super::device::NetDevice;
+use super::{Watch, bit, setup};
+use crate::budget;
+use crate::gateway::build::Arp;
+use crate::ram::{GuestRam as _, Layout, Ram, RamRegion};
+use crate::ring::compare;
+use crate::ring::model::{Model, form};
+use crate::ring::step as ring;
+use crate::ring::world::{self, World};
+
+/// What became of an input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Chains that were taken.
+    pub operations: usize,
+    /// Rules that were broken, in their order; the same one is not told twice in a row.
+    pub broken: Vec<Id>,
+    /// Frames that the driver was given.
+    pub replies: Vec<Vec<u8>>,
+}
+
+/// A device, its memories, and the model beside it. It is kept from one input to the next.
+#[derive(Debug)]
+pub struct Run<D> {
+    sides: [Option<Box<Side<D>>>; 4],
+}
+
+impl<D> Default for Run<D> {
+    fn default() -> Self {
+        Self { sides: [const { None }; 4] }
+    }
+}
+
+impl<D: NetDevice> Run<D> {
+    /// Runs an input. Unless its first step starts another, it begins with a device that is as
+    /// [`Start::default`] says.
+    ///
+    /// # Panics
+    /// When an oracle finds a fault. Then the run cannot be used again.
+    pub fn steps<'a>(
+        &mut self,
+        watch: Watch,
+        steps: impl IntoIterator<Item = Step<'a>>,
+    ) -> Outcome {
+        let mut steps = steps.into_iter().peekable();
+        let mut outcome = Outcome::default();
+        let mut start = match steps.next_if(|step| matches!(step, Step::Start(_))) {
+            Some(Step::Start(start)) => start,
+            _ => Start::default(),
+        };
+        loop {
+            let at = Layout::ALL.iter().position(|layout| *layout == start.layout).unwrap_or(0);
+            let side = self.sides[at].get_or_insert_with(|| Box::new(Side::new(start.layout)));
+            side.begin(watch, &start, std::mem::take(&mut outcome));
+            let next = side.run(&mut steps);
+            side.assert_alive();
+            outcome = std::mem::take(&mut side.books.outcome);
+            match next {
+                Some(next) => start = next,
+                None => return outcome,
+            }
+        }
+    }
+}
+
+/// A device and the memories of one layout.
+#[derive(Debug)]
+struct Side<D> {
+    /// The memory of the device, and that of the model.
+    real: World,
+    shadow: World,
+    /// Split queues, and packed ones.
+    queues: [[Queue; QUEUES]; 2],
+    device: D,
+    books: Books,
+}
+
+/// What is known about a device.
+#[derive(Debug)]
+struct Books {
+    start: Start,
+    /// How each queue starts.
+    starts: [ring::Start; QUEUES],
+    /// None where a queue is stopped.
+    rings: [Option<Model>; QUEUES],
+    model: expected::Device,
+    driver: Driver,
+    now_ms: u64,
+    log: Log,
+    /// What is compared.
+    bytes: [Vec<u8>; 2],
+    watch: Watch,
+    outcome: Outcome,
+}
+
+type Bound<'r> = QueueRing<'r, RamRegion, [AtomicU8]>;
+
+impl<D: NetDevice> Side<D> {
+    fn new(layout: Layout) -> Self {
+        let max = driver::size_max(layout);
+        let max = RingSize::check(max.into(), false, RingSize::MAX).expect("a size");
+        let start = Start { layout, ..Start::default() };
+        let starts = driver::rings(&start);
+        let queues = |form| std::array::from_fn(|_| Queue::new(form, max));
+        Self {
+            real: World::new(layout),
+            shadow: World::new(layout),
+            queues: [queues(Form::Split), queues(Form::Packed)],
+            device: D::open(setup::config(&start, max)),
+            books: Books {
+                start,
+                starts,
+                rings: [const { None }; QUEUES],
+                model: setup::model(&start),
+                driver: Driver::new(&start, &starts),
+                now_ms: 0,
+                log: Log::default(),
+                bytes: [Vec::new(), Vec::new()],
+                watch: Watch::Lightly,
+                outcome: Outcome::default(),
+            },
+        }
+    }
+
+    fn begin(&mut self, watch: Watch, start: &Start, outcome: Outcome) {
+        let Self { real, shadow, device, books, .. } = self;
+        real.clear();
+        shadow.clear();
+        books.start = *start;
+        books.watch = watch;
+        books.outcome = outcome;
+        books.now_ms = 0;
+        books.model = setup::model(start);
+        device.renew(setup::control(start), setup::Setup(start.gateway).config());
+        self.wire(start);
+        self.negotiate(start.features);
+    }
+
+    /// Starts all queues.
+    fn wire(&mut self, start: &Start) {
+        self.books.starts = driver::rings(start);
+        self.books.driver.renew(start, &self.books.starts);
+        self.keep_steady();
+        for queue in 0..QUEUES {
+            self.start_queue(queue, true);
+        }
+    }
+
+    /// What of a ring a device looks at again and again in a wake-up does not flip: whether there
+    /// is more, and which calls are wanted.
+    fn keep_steady(&mut self) {
+        if self.books.watch == Watch::Lightly {
+            return;
+        }
+        let is_packed = self.books.start.form == Form::Packed;
+        let ranges = self.books.starts.iter().flat_map(|ring::Start { size, parts, .. }| {
+            let size = u64::from(*size);
+            let [descriptor, driver, _] = *parts;
+            let flags = (0..if is_packed { size } else { 0 });
+            let event = driver + if is_packed { 2 } else { 4 + 2 * size };
+            flags.map(move |slot| (descriptor + 16 * slot + 14, 2)).chain([(driver, 4), (event, 2)])
+        });
+        for world in [&self.real, &self.shadow] {
+            world.ram.keep_steady(ranges.clone());
+        }
+    }
+
+    fn negotiate(&mut self, features: u128) {
+        let features = Features::from_bits(features);
+        self.device.negotiated(features);
+        self.books.model.negotiated(features.bits());
+        self.books.driver.header_len = features.header_len();
+    }
+
+    fn queue(&mut self, queue: usize) -> &mut Queue {
+        &mut self.queues[usize::from(self.books.start.form == Form::Packed)][queue]
+    }
+
+    /// Starts a queue. A split one that starts from the beginning finds its used index in memory.
+    fn start_queue(&mut self, queue: usize, is_fresh: bool) {
+        let start = self.books.starts[queue];
+        let form = self.books.start.form;
+        self.queues[usize::from(form == Form::Packed)][queue].reset();
+        let Self { real, shadow, queues, books, .. } = self;
+        let device = &mut queues[usize::from(form == Form::Packed)][queue];
+        if form == Form::Split && is_fresh {
+            let [.., low, high] = start.base.to_le_bytes();
+            driver::both([&real.ram, &shadow.ram], start.parts[2].wrapping_add(2), &[low, high]);
+        }
+        books.forget(real, shadow);
+        let answer = match world::setup(&start) {
+            Some(setup) => {
+                let position = world::position(form, start.base);
+                device.activate(&setup, position, &real.guest()).map_err(Some)
+            }
+            None => Err(None),
+        };
+        let mut expected = Err(Refusal::Legacy);
+        books.log.apply(shadow, |writes| {
+            expected = Model::activate(form, &start, shadow, writes);
+        });
+        books.rings[queue] = books.judge_start(answer, expected);
+        books.check_memory(real, shadow, "activate");
+    }
+
+    /// Runs steps up to the next that starts everything over.
+    fn run<'a>(&mut self, steps: &mut impl Iterator<Item = Step<'a>>) -> Option<Start> {
+        for step in steps {
+            match step {
+                Step::Start(start) => return Some(start),
+                Step::Wake { queue: CONTROL } => self.command(),
+                Step::Wake { queue } => self.serve(queue / 2),
+                Step::Discard { pair } => self.discard(pair),
+                Step::Restart { queue, is_fresh } => self.restart(queue, is_fresh),
+                Step::Memory { regions } => {
+                    self.real.set_regions(regions);
+                    self.shadow.set_regions(regions);
+                }
+                Step::Wait { ms } => self.books.now_ms += u64::from(ms),
+                Step::Negotiate { features } => self.negotiate(features),
+                Step::Link { .. } | Step::Announce | Step::Enable { .. } | Step::Mtu { .. } => {
+                    self.tell(&step);
+                }
+                step => {
+                    self.books.driver.drive([&self.real.ram, &self.shadow.ram], &step);
+                }
+            }
+        }
+        None
+    }
+
+    /// What somebody else than the driver tells the device.
+    fn tell(&mut self, step: &Step<'_>) {
+        let model = &mut self.books.model;
+        let device = self.device.core();
+        let told = match step {
+            Step::Link { is_up } => {
+                (device.control_mut().set_link(*is_up), model.control.link(*is_up))
+            }
+            Step::Announce => (device.control_mut().announce(), model.control.announce()),
+            Step::Enable { queue, is_on } => {
+                let queue = u16::try_from(*queue).unwrap_or(0);
+                device.control_mut().set_enabled(queue, *is_on);
+                model.control.enable(queue, *is_on);
+                (true, true)
+            }
+            Step::Mtu { mtu } => {
+                device.set_mtu(*mtu);
+                model.set_mtu(*mtu);
+                (true, true)
+            }
+            _ => (true, true),
+        };
+        assert!(told.0 == told.1, "model: {step:?}: the device says {}, not {}", told.0, told.1);
+        self.check_space();
+    }
+
+    /// The driver reads what the model says (NET-054).
+    fn check_space(&mut self) {
+        let (space, expected) =
+            (self.device.core().config_space().bytes(), self.books.model.control.config_space());
+        assert!(
+            space[..] == expected,
+            "model: the config space is {space:02x?}, not {expected:02x?}"
+        );
+    }
+
+    /// A wake-up of a transmit queue.
+    fn serve(&mut self, pair: usize) {
+        let number = u16::try_from(pair).unwrap_or(0);
+        let expected = if number < self.books.model.control.pairs() { number } else { 0 };
+        let receiver = self.device.receiver_of(number);
+        assert!(
+            receiver == expected,
+            "model: the answers to pair {pair} go to pair {receiver}, not {expected}"
+        );
+        let (tx, rx) = (transmit(pair), receive(expected.into()));
+        let Self { real, shadow, queues, device, books } = self;
+        books.forget(real, shadow);
+        let queues = &mut queues[usize::from(books.start.form == Form::Packed)];
+        let Ok([sent, received]) = queues.get_disjoint_mut([tx, rx]) else { return };
+        let guest = real.guest();
+        let Some(mut transmit) = books.bind(sent, tx, &guest, shadow) else { return };
+        let mut receive = books.bind(received, rx, &guest, shadow);
+        let has_room = receive.is_some().then_some(rx);
+        let now_ms = books.now_ms;
+        let dues = books.model.serve(
+            &mut Shadow {
+                form: books.start.form,
+                world: shadow,
+                rings: &mut books.rings,
+                log: &mut books.log,
+            },
+            tx,
+            has_room,
+            now_ms,
+        );
+        books.guard(&real.ram);
+        let found = watched(books.watch, "a wake-up", || {
+            device.serve(&mut transmit, receive.as_mut(), &guest, now_ms)
+        });
+        drop((transmit, receive));
+        books.compare_due("transmit", found[0], dues[0]);
+        books.compare_due("receive", found[1], dues[1]);
+        books.compare_counters(device.core().counters());
+        books.check_memory(real, shadow, "a wake-up");
+        for queue in [Some(tx), has_room].into_iter().flatten() {
+            books.compare_position(queues[queue].position(), queue);
+        }
+        books.note_wake();
+    }
+
+    /// A wake-up of a transmit queue that is not to be used.
+    fn discard(&mut self, pair: usize) {
+        let tx = transmit(pair);
+        self.single(
+            tx,
+            "a wake-up for nothing",
+            |device, ring, _| device.discard(ring),
+            |model, host| model.discard(host, tx),
+        );
+    }
+
+    /// A wake-up of the control queue. Nothing is read twice there, and what is not needed is not
+    /// read at all, so memory does not flip: the model reads more.
+    fn command(&mut self) {
+        if self.books.watch == Watch::Closely {
+            self.real.ram.flip(false);
+            self.shadow.ram.flip(false);
+        }
+        self.single(
+            CONTROL,
+            "a command",
+            |device, ring, guest| device.command(ring, guest),
+            |model, host| model.command(host, CONTROL),
+        );
+        self.check_space();
+        let (control, model) = (self.device.core().control(), &self.books.model.control);
+        let (pairs, offloads) = (control.pairs(), control.offloads().bits());
+        assert!(pairs == model.pairs(), "model: {pairs} pairs, not {}", model.pairs());
+        assert!(
+            offloads == model.offloads(),
+            "model: offloads {offloads:#x}, not {:#x}",
+            model.offloads()
+        );
+    }
+
+    /// A wake-up of one queue.
+    fn single(
+        &mut self,
+        queue: usize,
+        what: &str,
+        run: impl FnOnce(&mut D, &mut Bound<'_>, &Guest<'_, RamRegion>) -> Due,
+        expect: impl FnOnce(&mut expected::Device, &mut Shadow<'_>) -> expected::Due,
+    ) {
+        let Self { real, shadow, queues, device, books } = self;
+        books.forget(real, shadow);
+        let queues = &mut queues[usize::from(books.start.form == Form::Packed)];
+        let guest = real.guest();
+        let Some(mut ring) = books.bind(&mut queues[queue], queue, &guest, shadow) else { return };
+        let host = &mut Shadow {
+            form: books.start.form,
+            world: shadow,
+            rings: &mut books.rings,
+            log: &mut books.log,
+        };
+        let due = expect(&mut books.model, host);
+        books.guard(&real.ram);
+        let found = watched(books.watch, what, || run(device, &mut ring, &guest));
+        drop(ring);
+        books.compare_due(what, found, due);
+        books.check_memory(real, shadow, what);
+        books.compare_position(queues[queue].position(), queue);
+        books.note_wake();
+    }
+
+    /// Stops a queue and starts it again.
+    fn restart(&mut self, queue: usize, is_fresh: bool) {
+        let found = self.queue(queue).stop().map(Position::base);
+        let base = self.books.rings[queue].take().map(|model| model.base());
+        assert!(found == base, "model: a queue stops at {found:x?}, not at {base:x?}");
+        if is_fresh {
+            self.books.starts[queue].base = driver::rings(&self.books.start)[queue].base;
+            let start = self.books.starts[queue];
+            self.books.driver.restart(queue, &start);
+        } else if let Some(base) = base {
+            self.books.starts[queue].base = base;
+        }
+        self.start_queue(queue, is_fresh);
+    }
+
+    /// Whatever came before, a guest that is reset finds its gateway a minute later.
+    fn assert_alive(&mut self) {
+        let Self { real, shadow, books, .. } = self;
+        real.clear();
+        shadow.clear();
+        books.now_ms += 60_000;
+        let Start { layout, form, rings, gateway, .. } = books.start;
+        let rings = rings & !ring::feature::LEGACY;
+        let start = Start { layout, form, rings, gateway, sizes: [4; QUEUES], ..Start::default() };
+        let operations = books.outcome.operations;
+        books.start = start;
+        self.wire(&start);
+        self.negotiate(bit::VERSION_1);
+        let mut request = Arp { source: setup::GUEST_MAC, ..Arp::default() };
+        request.sha = setup::GUEST_MAC;
+        let request = request.bytes();
+        let steps = [Step::post(0, 1, 1526), Step::frame(0, &request[..]), Step::wake(0)];
+        let before = self.books.outcome.replies.len();
+        self.run(&mut steps.into_iter());
+        let replies = &mut self.books.outcome.replies;
+        assert!(
+            replies.len() == before + 1,
+            "liveness: a good guest asks for its gateway, and is told nothing"
+        );
+        #[cfg(feature = "peer-net")]
+        super::wire::check(&request, &replies[before]);
+        replies.truncate(before);
+        self.books.outcome.operations = operations;
+    }
+}
+
+impl Books {
+    /// A new operation: nothing was read or written.
+    fn forget(&mut self, real: &World, shadow: &World) {
+        self.log.clear();
+        let is_flipping = self.watch == Watch::Closely;
+        for world in [real, shadow] {
+            world.ram.unguard();
+            world.ram.flip(is_flipping);
+            world.ram.begin();
+        }
+    }
+
+    /// Whether a queue starts, and why not.
+    fn judge_start(
+        &mut self,
+        answer: Result<(), Option<ActivateError>>,
+        expected: Result<Model, Refusal>,
+    ) -> Option<Model> {
+        match (answer, expected) {
+            (Ok(()), Ok(model)) => return Some(model),
+            (Err(None), Err(Refusal::Size { .. })) => {}
+            (Err(Some(error)), Err(expected)) => {
+                assert!(
+                    compare::is_refused_alike(error, expected),
+                    "model: a queue refuses to start with {error:?}, the model {expected:?}"
+                );
+                self.note(expected.rule(form(self.start.form)));
+            }
+            (answer, expected) => panic!(
+                "model: a queue starts: the device says {answer:?}, the model {:?}",
+                expected.map(drop)
+            ),
+        }
+        None
+    }
+
+    /// Binds a queue, if it can be.
+    fn bind<'r>(
+        &mut self,
+        device: &'r mut Queue,
+        queue: usize,
+        guest: &Guest<'r, RamRegion>,
+        shadow: &World,
+    ) -> Option<Bound<'r>> {
+        let bound = device.bind(guest);
+        let Some(model) = &mut self.rings[queue] else {
+            assert!(matches!(bound, Err(BindError::Stopped)), "model: a stopped queue was bound");
+            return None;
+        };
+        if let Some(expected) = model.stopped() {
+            match bound {
+                Err(BindError::Broken(broken)) => compare::assert_stop("bind", broken, expected),
+                _ => panic!("model: a broken queue was bound, which is {expected:?}"),
+            }
+            return None;
+        }
+        match (bound, model.bind(shadow)) {
+            (Ok(ring), Ok(())) => Some(ring),
+            (Err(BindError::Place(ActivateError::Place(_))), Err(expected)) => {
+                self.note(expected.rule(form(self.start.form)));
+                None
+            }
+            (bound, expected) => panic!(
+                "model: binding: the device says {:?}, the model {expected:?}",
+                bound.map(drop)
+            ),
+        }
+    }
+
+    /// While it is watched closely, the device may write what the model wrote, and nothing else.
+    fn guard(&self, ram: &Ram) {
+        if self.watch == Watch::Closely {
+            ram.guard_writes(self.log.writes.iter().copied());
+        }
+    }
+
+    fn note(&mut self, rule: Id) {
+        if self.outcome.broken.last() != Some(&rule) {
+            self.outcome.broken.push(rule);
+        }
+    }
+
+    /// What the model says about a wake-up.
+    fn note_wake(&mut self) {
+        self.outcome.operations += usize::try_from(self.log.pops).unwrap_or(0);
+        for rule in std::mem::take(&mut self.model.broken) {
+            self.note(rule);
+        }
+        for delivery in self.model.deliveries.drain(..) {
+            #[cfg(feature = "peer-net")]
+            if self.watch == Watch::Closely {
+                super::wire::check(&delivery.request, &delivery.reply);
+            }
+            self.outcome.replies.push(delivery.reply);
+        }
+    }
+
+    fn compare_due(&mut self, what: &str, found: Due, expected: expected::Due) {
+        let is_same = (found.call, found.again) == (expected.call, expected.again)
+            && found.broken.map(compare::stop) == expected.broken.map(Some);
+        assert!(is_same, "model: {what}: due is {found:?}, the model says {expected:?}");
+        if let Some(stop) = expected.broken {
+            self.note(stop.rule(form(self.start.form)));
+        }
+    }
+
+    fn compare_counters(&self, found: &Counters) {
+        let Counters { taken, malformed, refused, delivered, filtered, dropped } = *found;
+        let found = expected::Counters { taken, malformed, refused, delivered, filtered, dropped };
+        let expected = self.model.counters;
+        assert!(found == expected, "model: the device counts {found:?}, the model {expected:?}");
+    }
+
+    /// Where a queue is that is not broken.
+    fn compare_position(&self, found: Option<Position>, queue: usize) {
+        let Some(model) = &self.rings[queue] else { return };
+        if model.stopped().is_none() {
+            let (found, expected) = (found.map(Position::base), model.base());
+            assert!(
+                found == Some(expected),
+                "model: queue {queue} is at {found:x?}, not at {expected:#x}"
+            );
+        }
+    }
+
+    /// The device has written what the model wrote, nothing else, and has not read too much.
+    fn check_memory(&mut self, real: &World, shadow: &World, what: &str) {
+        let [found, expected] = &mut self.bytes;
+        for (address, len) in &self.log.writes {
+            let len = usize::try_from(*len).unwrap_or(0);
+            found.resize(len, 0);
+            expected.resize(len, 0);
+            real.ram.get(*address, found);
+            shadow.ram.get(*address, expected);
+            if found != expected {
+                let at = found.iter().zip(&*expected).position(|(a, b)| a != b).unwrap_or(0);
+                panic!(
+                    "model: {what}: {:02x?} at {:#x}, not {:02x?}",
+                    &found[at..len.min(at + 32)],
+                    address + at as u64,
+                    &expected[at..len.min(at + 32)]
+                );
+            }
+        }
+        let counts = real.ram.counts();
+        let written = self.log.bytes();
+        assert!(
+            counts.written_bytes == written,
+            "guarded memory: {what}: the device wrote {} bytes, not {written}",
+            counts.written_bytes
+        );
+        let most = shadow.ram.model_read_bytes() + 64 * (1 + self.log.pops);
+        assert!(
+            counts.read_bytes <= most,
+            "budget: {what} read {} bytes of at most {most}",
+            counts.read_bytes
+        );
+    }
+}
+
+/// Does something that has all its memory already; while it is watched closely, that is checked.
+fn watched<T>(watch: Watch, what: &str, run: impl FnOnce() -> T) -> T {
+    match watch {
+        Watch::Lightly => run(),
+        Watch::Closely => budget::without_allocating(what, run),
+    }
+}
+
+/// Runs steps on a device of the core, watched closely and not.
+///
+/// # Panics
+/// When an oracle finds a fault, or when it matters how closely it looks.
+#[must_use]
+pub fn check<D: NetDevice>(steps: &[Step<'_>]) -> Outcome {
+    let run = |watch| Run::<D>::default().steps(watch, steps.iter().cloned());
+    let _ = run(Watch::Closely);
+    run(Watch::Lightly)
+}
+
+/// As [`check`], of the device of the core.
+///
+/// # Panics
+/// As [`check`].
+#[must_use]
+pub fn check_core(steps: &[Step<'_>]) -> Outcome {
+    check::<Device>(steps)
+}

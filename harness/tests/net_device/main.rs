@@ -1,0 +1,4 @@
+//! A network device behind its queues: what the rules of spec §3 demand of it.
+
+mod basics;
+mod rig;
