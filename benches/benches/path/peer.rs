@@ -171,7 +171,7 @@ fn offer(
     if ports.dst_port != 67 {
         return None;
     }
-    dhcproto_dhcp::reply(datagram.payload(), message, 86400, routes)?;
+    dhcproto_dhcp::reply(datagram.payload(), message, samples::lease(), routes)?;
     let ours = EthernetAddress(GATEWAY_MAC);
     let link = EthernetRepr {
         src_addr: ours,

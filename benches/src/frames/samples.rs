@@ -135,6 +135,12 @@ pub(super) fn gateway() -> Option<Gateway> {
     Gateway::new(config()).ok()
 }
 
+/// Seconds of the leases that it gives.
+#[must_use]
+pub fn lease() -> u32 {
+    config().dhcp.map_or(0, |dhcp| dhcp.lease)
+}
+
 /// What such a gateway answers to a frame; nothing when it does not.
 #[must_use]
 pub fn answer(frame: &[u8]) -> Vec<u8> {

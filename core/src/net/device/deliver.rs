@@ -1,10 +1,12 @@
 //! Frames into receive buffers (spec §3.5).
 
+use core::ops::Range;
+
 use super::serve::{give, unpop};
 use super::{Device, Due};
 use crate::memory::LogMemory;
 use crate::net::header::{Features, HEADER_LEN_MAX, Port, Receive};
-use crate::ring::{AccessError, Broken, Guest, PopError, Ring, RingMemory, Token};
+use crate::ring::{AccessError, Broken, Chain, Guest, PopError, Ring, RingMemory, Token};
 
 /// What became of a frame.
 pub(super) enum Delivery {
@@ -57,15 +59,19 @@ impl Device {
             return Delivery::Dropped;
         };
         let put = self.put_frame(*ring, has_put, guest, len);
-        self.buffers.clear();
-        put.unwrap_or_else(|error| {
-            *broken = Some(error);
-            Delivery::Dropped
-        })
+        match put {
+            Ok(delivery) => delivery,
+            Err(error) => {
+                // What the broken ring is owed it never gets.
+                self.buffers.clear();
+                *broken = Some(error);
+                Delivery::Dropped
+            }
+        }
     }
 
-    /// Takes as many buffers as it needs, fills all but the first, fills that one, and gives them
-    /// back one after another.
+    /// Takes a buffer, or with `MRG_RXBUF` as many as are needed. The last is filled as far as the
+    /// frame goes, and those before it completely (NET-024).
     #[inline]
     fn put_frame<R: Ring, B: RingMemory, L: LogMemory + ?Sized>(
         &mut self,
@@ -74,75 +80,138 @@ impl Device {
         guest: &Guest<'_, B, L>,
         len: usize,
     ) -> Result<Delivery, Broken> {
-        let header_len = self.control.features().header_len();
-        let start = HEADER_LEN_MAX - header_len;
-        let end = HEADER_LEN_MAX + len;
-        let mut at = start;
-        while at < end {
-            let is_first = self.buffers.is_empty();
-            let chain = if is_first { &mut self.first } else { &mut self.chain };
-            let token = match ring.pop(chain) {
+        let span = HEADER_LEN_MAX - self.header_len..HEADER_LEN_MAX + len;
+        let merges = self.sending.features.has(Features::MRG_RXBUF);
+        loop {
+            let token = match ring.pop(&mut self.first) {
                 Ok(Some(token)) => token,
                 Err(PopError::Malformed { token, .. }) => {
+                    *has_put = true;
                     self.waste(ring, token)?;
-                    (*has_put, at) = (true, start);
                     continue;
                 }
                 nothing => return self.leave(ring, nothing, *has_put),
             };
-            let (readable, writable) = (chain.readable_bytes(), chain.writable_bytes());
-            let room = usize::try_from(writable).unwrap_or(usize::MAX).min(end - at);
-            let merges = self.control.features().has(Features::MRG_RXBUF);
-            if readable > 0 || merges && writable < header_len as u64 {
-                self.waste(ring, token)?; // NET-027, NET-028
-                (*has_put, at) = (true, start);
+            let room = self.first.writable_bytes();
+            if !self.is_useful(&self.first) {
+                *has_put = true;
+                self.waste(ring, token)?;
                 continue;
             }
-            if !merges && room < end - at {
+            if room >= span.len() as u64 {
+                return self.fill_one(ring, has_put, guest, span, token);
+            }
+            if !merges {
                 unpop(ring, token)?; // NET-022, NET-026
                 return Ok(Delivery::Dropped);
             }
+            // It is less than a frame has.
+            self.buffers.push((token, u32::try_from(room).unwrap_or(u32::MAX)));
+            if let Some(delivery) = self.fill_several(ring, has_put, guest, span.clone())? {
+                return Ok(delivery);
+            }
+        }
+    }
+
+    /// Whether a frame can use a buffer at all (NET-027, NET-028).
+    #[inline]
+    fn is_useful(&self, chain: &Chain) -> bool {
+        let merges = self.sending.features.has(Features::MRG_RXBUF);
+        chain.readable_bytes() == 0 && (!merges || chain.writable_bytes() >= self.header_len as u64)
+    }
+
+    /// A frame that fits into its first buffer.
+    #[inline]
+    fn fill_one<R: Ring, B: RingMemory, L: LogMemory + ?Sized>(
+        &mut self,
+        ring: &mut R,
+        has_put: &mut bool,
+        guest: &Guest<'_, B, L>,
+        span: Range<usize>,
+        token: Token,
+    ) -> Result<Delivery, Broken> {
+        let len = u32::try_from(span.len()).unwrap_or(u32::MAX);
+        match self.fill_first(guest, span, len, 1) {
+            Ok(true) => {
+                *has_put = true;
+                give(ring, token, len)?; // NET-036
+                Ok(Delivery::Done)
+            }
+            Ok(false) => {
+                unpop(ring, token)?; // NET-019
+                Ok(Delivery::Dropped)
+            }
+            Err(error) => {
+                self.buffers.push((token, len));
+                self.fail(ring, error)
+            }
+        }
+    }
+
+    /// Takes the other buffers of a frame and fills them, fills the first, and gives them back one
+    /// after another. Nothing: one of them was of no use, and went back with those before it.
+    fn fill_several<R: Ring, B: RingMemory, L: LogMemory + ?Sized>(
+        &mut self,
+        ring: &mut R,
+        has_put: &mut bool,
+        guest: &Guest<'_, B, L>,
+        span: Range<usize>,
+    ) -> Result<Option<Delivery>, Broken> {
+        let first = self.buffers.first().map_or(0, |(_, len)| *len);
+        let mut at = span.start + first as usize;
+        while at < span.end {
+            let token = match ring.pop(&mut self.chain) {
+                Ok(Some(token)) if self.is_useful(&self.chain) => token,
+                Ok(Some(token)) | Err(PopError::Malformed { token, .. }) => {
+                    *has_put = true;
+                    self.waste(ring, token)?;
+                    return Ok(None);
+                }
+                nothing => return self.leave(ring, nothing, *has_put).map(Some),
+            };
+            let room = usize::try_from(self.chain.writable_bytes()).unwrap_or(usize::MAX);
+            let room = room.min(span.end - at);
             let bytes = self.reply.get(at..at + room).unwrap_or_default();
-            let filled = if is_first { Ok(0) } else { chain.writer(guest).write(bytes) };
-            // Buffers are filled completely, the last as far as the frame goes (NET-024).
+            let filled = self.chain.writer(guest).write(bytes);
             self.buffers.push((token, u32::try_from(room).unwrap_or(u32::MAX)));
             if let Err(error) = filled {
-                return self.fail(ring, error);
+                return self.fail(ring, error).map(Some);
             }
             at += room;
         }
-        match self.fill_first(guest, start, end) {
+        let buffers = u16::try_from(self.buffers.len()).unwrap_or(u16::MAX);
+        match self.fill_first(guest, span, first, buffers) {
             Ok(true) => {}
-            Ok(false) => return self.leave(ring, Ok(None), *has_put), // NET-019
-            Err(error) => return self.fail(ring, error),
+            Ok(false) => return self.leave(ring, Ok(None), *has_put).map(Some), // NET-019
+            Err(error) => return self.fail(ring, error).map(Some),
         }
         *has_put = true;
         self.buffers.drain(..).try_for_each(|(token, len)| give(ring, token, len))?; // NET-036
-        Ok(Delivery::Done)
+        Ok(Some(Delivery::Done))
     }
 
-    /// Writes header and frame, as far as they go there, to the first buffer. `false`: the driver
-    /// must not be given such a frame.
+    /// Writes the first bytes of header and frame to the first buffer. `false`: the driver must
+    /// not be given such a frame.
     #[inline]
     fn fill_first<B: RingMemory, L: LogMemory + ?Sized>(
         &mut self,
         guest: &Guest<'_, B, L>,
-        start: usize,
-        end: usize,
+        span: Range<usize>,
+        first: u32,
+        buffers: u16,
     ) -> Result<bool, AccessError> {
         // NET-023; what was switched off counts (NET-030), but not for the length of the header.
-        let buffers = u16::try_from(self.buffers.len()).unwrap_or(u16::MAX);
         let port = Port { features: self.control.offloads(), ..self.sending };
-        let frame = self.reply.get(HEADER_LEN_MAX..end).unwrap_or_default();
+        let frame = self.reply.get(HEADER_LEN_MAX..span.end).unwrap_or_default();
         let Ok(header) = port.receive(frame, &Receive { buffers, ..Receive::default() }) else {
             return Ok(false);
         };
-        let front = self.reply.get_mut(start..HEADER_LEN_MAX).unwrap_or_default();
-        if header.encode(self.control.features(), front).is_err() {
+        let front = self.reply.get_mut(span.start..HEADER_LEN_MAX).unwrap_or_default();
+        if header.encode(self.sending.features, front).is_err() {
             return Ok(false);
         }
-        let len = self.buffers.first().map_or(0, |(_, len)| *len as usize);
-        let bytes = self.reply.get(start..start + len).unwrap_or_default();
+        let end = span.start + first as usize;
+        let bytes = self.reply.get(span.start..end).unwrap_or_default();
         self.first.writer(guest).write(bytes)?;
         Ok(true)
     }

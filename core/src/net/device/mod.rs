@@ -90,6 +90,8 @@ pub struct Device {
     control: Control,
     /// What the driver may send: by what was negotiated.
     sending: Port,
+    /// Bytes of the header in front of every frame, as that says.
+    header_len: usize,
     counters: Counters,
     /// What the driver sends: header and frame.
     sent: Box<[u8]>,
@@ -113,6 +115,7 @@ impl Device {
         let control = Control::new(control).map_err(ConfigError::Control)?;
         let mut device = Self {
             gateway: Gateway::new(gateway).map_err(ConfigError::Gateway)?,
+            header_len: 0,
             sending: Port::new(Features::default(), control.config().mtu.unwrap_or(u16::MAX)),
             control,
             counters: Counters::default(),
@@ -156,6 +159,7 @@ impl Device {
     pub fn negotiated(&mut self, features: Features) {
         self.control.negotiated(features);
         self.sending.features = features;
+        self.header_len = features.header_len();
     }
 
     /// What the driver said on the control queue, and what it was told.

@@ -37,7 +37,18 @@ pub struct Resource {
     pub kind: u16,
 }
 
-impl Transmit<'_> {
+impl<'a> Transmit<'a> {
+    /// A frame of which nothing is said.
+    const fn whole(frame: &'a [u8]) -> Self {
+        Self {
+            frame,
+            checksum: None,
+            segments: None,
+            headers: None,
+            outer_network: None,
+            security: None,
+        }
+    }
     /// What is known of the checksum of its transport: never that it is right (NET-007,
     /// NET-014).
     #[must_use]
@@ -72,6 +83,16 @@ impl Port {
             return Err(TxError::Writable { bytes: writable }); // T2
         }
         let (len, need) = (bytes.len(), self.features.header_len());
+        // What says nothing is most of what comes. Flags without meaning are in the first byte, too.
+        let is_long = self.features.has_any(Features::OUT_NET_HEADER | Features::IPSEC);
+        if let [0, gso::NONE, ..] = bytes
+            && !is_long
+            && let Some(frame) = bytes.get(need..)
+            && frame.len() >= HEADER_LEN
+        {
+            self.check_len(frame, Link::of(frame))?;
+            return Ok(Transmit::whole(frame));
+        }
         let (header, frame) = match Header::decode(self.features, bytes) {
             Some((header, frame)) if !frame.is_empty() => (header, frame),
             _ => return Err(TxError::NoFrame { len, header: need }), // T1
@@ -79,7 +100,6 @@ impl Port {
         if frame.len() < HEADER_LEN {
             return Err(TxError::ShortFrame { len: frame.len() }); // T1
         }
-        // What says nothing is most of what comes. Flags without meaning are in `flags` too.
         if header.flags == 0 && header.gso_type == gso::NONE {
             self.check_len(frame, Link::of(frame))?;
             return Ok(self.plain(&header, frame));
@@ -96,12 +116,9 @@ impl Port {
         let is_secured = self.features.has(Features::IPSEC) && header.has(flags::SECURITY); // T15
         let resource = Resource { id: header.resource_id, kind: header.resource_type };
         Transmit {
-            frame,
-            checksum: None,
-            segments: None,
-            headers: None,
             outer_network: is_inside.then_some(outer),
             security: is_secured.then_some(resource),
+            ..Transmit::whole(frame)
         }
     }
 

@@ -162,7 +162,10 @@ impl Header {
     pub fn encode(&self, features: Features, out: &mut [u8]) -> Result<usize, NoRoom> {
         let (need, have) = (features.header_len(), out.len());
         let mut whole = [0; HEADER_LEN_MAX];
-        self.fill(features, &mut whole);
+        self.fill_short(&mut whole);
+        if need > field::NUM_BUFFERS.end {
+            self.fill_long(features, &mut whole);
+        }
         match (out.get_mut(..need), whole.get(..need)) {
             (Some(out), Some(bytes)) => out.copy_from_slice(bytes),
             _ => return Err(NoRoom { need, have }),
@@ -170,8 +173,9 @@ impl Header {
         Ok(need)
     }
 
-    /// Writes what was negotiated; the rest stays 0.
-    fn fill(&self, features: Features, whole: &mut [u8; HEADER_LEN_MAX]) {
+    /// Writes the first 12 bytes.
+    #[inline]
+    fn fill_short(&self, whole: &mut [u8; HEADER_LEN_MAX]) {
         whole[field::FLAGS] = self.flags;
         whole[field::GSO_TYPE] = self.gso_type;
         whole[field::HDR_LEN].copy_from_slice(&self.hdr_len.to_le_bytes());
@@ -179,6 +183,10 @@ impl Header {
         whole[field::CSUM_START].copy_from_slice(&self.csum_start.to_le_bytes());
         whole[field::CSUM_OFFSET].copy_from_slice(&self.csum_offset.to_le_bytes());
         whole[field::NUM_BUFFERS].copy_from_slice(&self.num_buffers.to_le_bytes());
+    }
+
+    /// Writes what was negotiated of the others; the rest stays 0.
+    fn fill_long(&self, features: Features, whole: &mut [u8; HEADER_LEN_MAX]) {
         if features.has(Features::HASH_REPORT) {
             whole[field::HASH_VALUE].copy_from_slice(&self.hash_value.to_le_bytes());
             whole[field::HASH_REPORT].copy_from_slice(&self.hash_report.to_le_bytes());

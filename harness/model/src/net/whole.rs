@@ -93,7 +93,7 @@ impl Whole {
         is_partial: bool,
         now: u64,
     ) -> Result<Option<Vec<u8>>, Id> {
-        if frame.destination[0] % 2 == 0 && frame.destination != self.mac {
+        if frame.destination[0].is_multiple_of(2) && frame.destination != self.mac {
             return Ok(None);
         }
         let packet = ipv4::packet(&bytes[frame.payload.0..frame.payload.1])?;
