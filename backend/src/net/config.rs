@@ -57,7 +57,6 @@ const PROTOCOL: u64 = protocol::MQ
     | protocol::MTU
     | protocol::BACKEND_REQ
     | protocol::BACKEND_SEND_FD
-    | protocol::INFLIGHT_SHMFD
     | protocol::INBAND_NOTIFICATIONS
     | protocol::CONFIG
     | protocol::RESET_DEVICE
@@ -125,11 +124,14 @@ impl Config {
             | virtio::VERSION_1
             | virtio::IN_ORDER
             | packed;
+        // Recorded requests of a packed ring are shown one by one (DC-152).
+        let shows_parts = self.has_packed && self.merges;
+        let inflight = if shows_parts { 0 } else { protocol::INFLIGHT_SHMFD };
         let queues = 2 * self.pairs + u16::from(self.has_control);
         Offer {
             device: 1,
             features: features | transport,
-            protocol_features: PROTOCOL,
+            protocol_features: PROTOCOL | inflight,
             queues,
             queue_num: self.pairs.into(),
             max_queue_size: self.queue_size,
