@@ -51,6 +51,32 @@ mod codec_example {
     }
 }
 
+mod guest_example {
+    use std::path::Path;
+    use std::sync::OnceLock;
+
+    use std::time::Duration;
+
+    use vhost_fuzz_harness::guest::TestBackend;
+    use vhost_fuzz_harness::guest::{GATEWAY_IP, VhostTestClient, packet, parse};
+
+    /// Where the reader's back-end listens.
+    fn my_socket() -> &'static Path {
+        static BACKEND: OnceLock<TestBackend> = OnceLock::new();
+        let ip = Some([192, 0, 2, 10].into());
+        BACKEND.get_or_init(|| TestBackend::new([2, 0, 0, 0, 0, 2], ip).expect("ours")).path()
+    }
+
+    #[test]
+    fn my_back_end_answers_arp() {
+        let (mac, ip) = ([2, 0, 0, 0, 0, 2], [192, 0, 2, 10].into());
+        let mut client = VhostTestClient::new(my_socket()).unwrap();
+        client.send_packet(&packet::arp_request(mac, ip, GATEWAY_IP)).unwrap();
+        let reply = client.recv_packet(Duration::from_secs(5)).unwrap();
+        assert!(parse::is_arp_reply(&reply)); // read by smoltcp, not by us
+    }
+}
+
 /// Acts on one request. At most one reply is sent, before the next request is looked at.
 fn serve(
     session: &mut Session<OwnedFd, MyMapping>,
@@ -96,7 +122,7 @@ fn every_line_of_an_example_is_compiled_here() {
         .skip(1)
         .map(|rest| rest.split("```").next().expect("the end of the example"))
         .collect();
-    assert_eq!(examples.len(), 2, "examples in Rust");
+    assert_eq!(examples.len(), 3, "examples in Rust");
     let is_use = |line: &str| line.starts_with("use vhost_fuzz_core::");
     for line in examples.iter().flat_map(|example| example.lines()).map(str::trim) {
         // One import here serves both the example and the test around it.
