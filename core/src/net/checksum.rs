@@ -2,8 +2,14 @@
 //! 16-bit numbers.
 
 /// A sum that goes on. Bytes are added in pieces, each but the last of an even length.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sum(u64);
+///
+/// The sum of 64 bits is as good as that of 16: 2^64 - 1 is a multiple of 2^16 - 1, so a carry
+/// out of either counts 1. Nor does the order of bytes matter before the end (RFC 1071 §2).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum(
+    /// Of numbers in the order of this machine.
+    u64,
+);
 
 impl Sum {
     /// Nothing added yet.
@@ -17,23 +23,30 @@ impl Sum {
     #[must_use]
     #[inline]
     pub fn bytes(self, bytes: &[u8]) -> Self {
-        // A frame has less than 2^17 bytes, so 64 bits hold every sum.
-        let mut sum = self.0;
-        let (pairs, rest) = bytes.as_chunks();
-        for pair in pairs {
-            sum = sum.wrapping_add(u16::from_be_bytes(*pair).into());
+        let (words, rest) = bytes.as_chunks();
+        let sum = words.iter().fold(self, |sum, word| sum.add(u64::from_ne_bytes(*word)));
+        let (halves, rest) = rest.as_chunks();
+        let sum = halves.iter().fold(sum, |sum, half| sum.add(u32::from_ne_bytes(*half).into()));
+        let (pairs, rest) = rest.as_chunks();
+        let sum = pairs.iter().fold(sum, |sum, pair| sum.add(u16::from_ne_bytes(*pair).into()));
+        match rest {
+            [last] => sum.add(u16::from_ne_bytes([*last, 0]).into()),
+            _ => sum,
         }
-        if let [last] = rest {
-            sum = sum.wrapping_add(u16::from_be_bytes([*last, 0]).into());
-        }
-        Self(sum)
     }
 
     /// Adds a number.
     #[must_use]
     #[inline]
     pub const fn word(self, word: u16) -> Self {
-        Self(self.0.wrapping_add(word as u64))
+        self.add(word.to_be() as u64)
+    }
+
+    /// Adds numbers that lie side by side; what is carried out of them is added, too.
+    #[inline]
+    const fn add(self, numbers: u64) -> Self {
+        let (sum, carry) = self.0.overflowing_add(numbers);
+        Self(sum.wrapping_add(carry as u64))
     }
 
     /// The sum in 16 bits, with carries added again and again; not complemented.
@@ -42,12 +55,12 @@ impl Sum {
     #[must_use]
     #[inline]
     pub const fn folded(self) -> u16 {
-        let mut sum = self.0;
+        let mut sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
         }
         let [low, high, ..] = sum.to_le_bytes();
-        u16::from_le_bytes([low, high])
+        u16::from_be(u16::from_le_bytes([low, high]))
     }
 
     /// The checksum.
@@ -91,6 +104,40 @@ mod tests {
     fn a_long_frame_does_not_wrap() {
         let sum = Sum::new().bytes(&[0xff; 1 << 17]);
         assert_eq!(sum.folded(), 0xffff);
-        assert_eq!(Sum::new().bytes(&[1, 2]).bytes(&[3]), Sum::new().bytes(&[1, 2, 3]));
+    }
+
+    /// The sum by the letter of the RFC: 16 bits at a time, and every carry at once.
+    fn plain(bytes: &[u8]) -> u16 {
+        bytes.chunks(2).fold(0, |sum: u16, pair| {
+            let number = u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
+            let (sum, carry) = sum.overflowing_add(number);
+            sum + u16::from(carry)
+        })
+    }
+
+    #[test]
+    fn wide_numbers_sum_to_the_same() {
+        let rising: Vec<u8> = (0..=255).collect();
+        let high: Vec<u8> = rising.iter().map(|byte| !byte.wrapping_mul(7) | 0x80).collect();
+        for bytes in [rising, high, vec![0xff; 256], vec![0; 256]] {
+            for len in 0..80 {
+                for start in 0..9 {
+                    let bytes = &bytes[start..start + len];
+                    assert_eq!(Sum::new().bytes(bytes).folded(), plain(bytes), "{bytes:02x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_sum_to_the_same_as_the_whole() {
+        let bytes: Vec<u8> = (0..99).map(|at: u8| at.wrapping_mul(181)).collect();
+        for cut in (0..bytes.len()).step_by(2) {
+            let (front, back) = bytes.split_at(cut);
+            assert_eq!(Sum::new().bytes(front).bytes(back).folded(), plain(&bytes), "{cut}");
+            let word = Sum::new().bytes(front).word(0xfedc).bytes(back);
+            let with = [front, &[0xfe, 0xdc], back].concat();
+            assert_eq!(word.folded(), plain(&with), "{cut}");
+        }
     }
 }
