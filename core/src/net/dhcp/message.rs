@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use super::error::DhcpError;
-use super::options::{Field, Options, Value};
+use super::options::{Field, Options, Seen, Value, walk};
 use super::{COOKIE, MAX_CLIENT_ID, option};
 use crate::net::Mac;
 
@@ -73,20 +73,24 @@ impl<'a> Message<'a> {
             return Err(DhcpError::Cookie { found: *cookie }); // DH-001
         }
         let &[c0, c1, c2, c3, _, _, _, _, _, _, _, _, g0, g1, g2, g3, ref chaddr @ ..] = rest;
-        let (known, options) = read(options, file, sname)?;
+        let (known, options) = Known::read(options, file, sname)?;
         // The message says what it is for where every parser looks (spec §6.4).
         if !known.has_kind {
             return Err(DhcpError::NoKind); // DH-001
         }
-        let [kind] = decisive(known.kind)?.ok_or(DhcpError::NoKind)?;
-        let requested = decisive(known.requested)?.map(<[u8; 4]>::into);
-        let server = decisive(known.server)?.map(<[u8; 4]>::into);
-        let within = |value: Option<Value<'a>>| value.map(|value| value.within(options));
-        if let Some(id) = known.client_id
+        let value = |code, seen: Option<Seen<'a>>| seen.map(|seen| seen.within(code, options));
+        let [kind] = decisive(value(option::KIND, known.kind))?.ok_or(DhcpError::NoKind)?;
+        let requested = decisive(value(option::REQUESTED, known.requested))?;
+        let server = decisive(value(option::SERVER, known.server))?;
+        let client_id = value(option::CLIENT_ID, known.client_id);
+        if let Some(id) = client_id
             && id.len() > MAX_CLIENT_ID
         {
             return Err(DhcpError::ClientId { len: id.len() }); // DC-112
         }
+        // Of a wrong length, these are as if they were not there (DH-009).
+        let max_size = value(option::MAX_SIZE, known.max_size).and_then(|value| value.array());
+        let rapid_commit = value(option::RAPID_COMMIT, known.rapid_commit);
         Ok(Self {
             xid: [x0, x1, x2, x3],
             flags: u16::from_be_bytes([f0, f1]),
@@ -94,14 +98,13 @@ impl<'a> Message<'a> {
             giaddr: Ipv4Addr::new(g0, g1, g2, g3),
             chaddr: *chaddr,
             kind,
-            requested,
-            server,
-            // Of a wrong length, these are as if they were not there (DH-009).
-            max_size: known.max_size.and_then(|value| value.array()).map(u16::from_be_bytes),
-            rapid_commit: known.rapid_commit.is_some_and(|value| value.is_empty()),
-            parameters: within(known.parameters),
-            client_id: within(known.client_id),
-            relay: within(known.relay),
+            requested: requested.map(<[u8; 4]>::into),
+            server: server.map(<[u8; 4]>::into),
+            max_size: max_size.map(u16::from_be_bytes),
+            parameters: value(option::PARAMETERS, known.parameters),
+            client_id,
+            relay: value(option::RELAY, known.relay),
+            rapid_commit: rapid_commit.is_some_and(|value| value.is_empty()),
             options,
         })
     }
@@ -116,6 +119,7 @@ impl<'a> Message<'a> {
 }
 
 /// The value of an option that decides what becomes of the message: its length has to be right.
+#[inline]
 fn decisive<const N: usize>(value: Option<Value<'_>>) -> Result<Option<[u8; N]>, DhcpError> {
     let Some(value) = value else { return Ok(None) };
     match value.array() {
@@ -128,18 +132,42 @@ fn decisive<const N: usize>(value: Option<Value<'_>>) -> Result<Option<[u8; N]>,
 #[derive(Clone, Copy, Default)]
 struct Known<'a> {
     has_kind: bool,
-    kind: Option<Value<'a>>,
-    requested: Option<Value<'a>>,
-    server: Option<Value<'a>>,
-    max_size: Option<Value<'a>>,
-    parameters: Option<Value<'a>>,
-    client_id: Option<Value<'a>>,
-    relay: Option<Value<'a>>,
-    rapid_commit: Option<Value<'a>>,
-    overload: Option<Value<'a>>,
+    kind: Option<Seen<'a>>,
+    requested: Option<Seen<'a>>,
+    server: Option<Seen<'a>>,
+    max_size: Option<Seen<'a>>,
+    parameters: Option<Seen<'a>>,
+    client_id: Option<Seen<'a>>,
+    relay: Option<Seen<'a>>,
+    rapid_commit: Option<Seen<'a>>,
+    overload: Option<Seen<'a>>,
 }
 
 impl<'a> Known<'a> {
+    /// Walks the three fields, each once.
+    fn read(
+        options: &'a [u8],
+        file: &'a [u8; 128],
+        sname: &'a [u8; 64],
+    ) -> Result<(Self, Options<'a>), DhcpError> {
+        let mut known = Self::default();
+        walk(Field::Options, options, |code, value| known.note(code, value))?;
+        known.has_kind = known.kind.is_some();
+        let all = Options::new(options, None, None);
+        let Some(overload) = known.overload else { return Ok((known, all)) };
+        // Anything else than 1, 2 and 3 says nothing, and neither do the other fields (DH-008).
+        let [fields] = overload.within(option::OVERLOAD, all).array().unwrap_or_default();
+        let file = matches!(fields, 1 | 3).then_some(file);
+        let sname = matches!(fields, 2 | 3).then_some(sname);
+        if let Some(bytes) = file {
+            walk(Field::File, bytes, |code, value| known.note(code, value))?;
+        }
+        if let Some(bytes) = sname {
+            walk(Field::ServerName, bytes, |code, value| known.note(code, value))?;
+        }
+        Ok((known, Options::new(options, file, sname)))
+    }
+
     /// Notes one more option.
     #[inline]
     fn note(&mut self, code: u8, value: &'a [u8]) {
@@ -156,40 +184,8 @@ impl<'a> Known<'a> {
             _ => return,
         };
         match known {
-            Some(known) => known.grow(value.len()), // DH-007
-            None => *known = Some(Value::new(code, value)),
+            Some(known) => known.grow(value),
+            None => *known = Some(Seen::new(value)),
         }
     }
-}
-
-/// Walks the three fields, each once.
-fn read<'a>(
-    options: &'a [u8],
-    file: &'a [u8; 128],
-    sname: &'a [u8; 64],
-) -> Result<(Known<'a>, Options<'a>), DhcpError> {
-    let mut known = Known::default();
-    let mut all = Options::default();
-    all.take_in(Field::Options, options, |code, value| known.note(code, value))?;
-    known.has_kind = known.kind.is_some();
-    let overload = known.overload.map(|value| value.within(all));
-    // Anything else than 1, 2 and 3 says nothing, and neither do the other fields (DH-008).
-    let [fields] = overload.and_then(|value| value.array()).unwrap_or_default();
-    if matches!(fields, 1 | 3) {
-        all.take_in(Field::File, file, |code, value| known.note(code, value))?;
-    }
-    if matches!(fields, 2 | 3) {
-        all.take_in(Field::ServerName, sname, |code, value| known.note(code, value))?;
-    }
-    let known_values = [
-        &mut known.kind,
-        &mut known.requested,
-        &mut known.server,
-        &mut known.max_size,
-        &mut known.rapid_commit,
-    ];
-    for value in known_values.into_iter().flatten() {
-        *value = value.within(all);
-    }
-    Ok((known, all))
 }

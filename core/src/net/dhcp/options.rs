@@ -28,62 +28,48 @@ impl fmt::Display for Field {
 
 /// The options of a message, in the order in which they count (DH-007).
 ///
-/// Each field was walked once when it was taken in, so it is known to consist of whole options.
+/// Each field was walked once before it was taken in, so it is known to consist of whole options.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options<'a> {
-    fields: [&'a [u8]; 3],
+    options: &'a [u8],
+    file: Option<&'a [u8; 128]>,
+    server_name: Option<&'a [u8; 64]>,
 }
 
 impl<'a> Options<'a> {
-    /// Takes in the next field, and shows each of its options to `visit`.
-    ///
-    /// # Errors
-    /// When the field does not consist of whole options.
-    pub(super) fn take_in(
-        &mut self,
-        field: Field,
-        bytes: &'a [u8],
-        mut visit: impl FnMut(u8, &'a [u8]),
-    ) -> Result<(), DhcpError> {
-        let mut rest = bytes;
-        while let Some((code, value, behind)) = split(field, rest)? {
-            visit(code, value);
-            rest = behind;
-        }
-        let [options, file, name] = &mut self.fields;
-        *match field {
-            Field::Options => options,
-            Field::File => file,
-            Field::ServerName => name,
-        } = bytes;
-        Ok(())
+    /// Those of a message whose fields were walked: of the two names only the ones with options.
+    pub(super) const fn new(
+        options: &'a [u8],
+        file: Option<&'a [u8; 128]>,
+        server_name: Option<&'a [u8; 64]>,
+    ) -> Self {
+        Self { options, file, server_name }
     }
 
     /// Every option as it lies there, with its code; pads and ends left out.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = (u8, &'a [u8])> {
-        let fields = [Field::Options, Field::File, Field::ServerName];
-        fields.into_iter().zip(self.fields).flat_map(|(field, bytes)| {
-            let mut rest = bytes;
-            core::iter::from_fn(move || {
+        let mut rest = self.options;
+        let mut later = [self.file.map(|it| &it[..]), self.server_name.map(|it| &it[..])];
+        core::iter::from_fn(move || {
+            loop {
                 // The fields were walked before, so nothing is wrong here.
-                let (code, value, behind) = split(field, rest).ok().flatten()?;
-                rest = behind;
-                Some((code, value))
-            })
+                if let Ok(Some((code, value, behind))) = split(Field::Options, rest) {
+                    rest = behind;
+                    return Some((code, value));
+                }
+                rest = later.iter_mut().find_map(Option::take)?;
+            }
         })
     }
 
     /// The value of an option: that of all options with this code together (DH-007).
     #[must_use]
     pub fn get(self, code: u8) -> Option<Value<'a>> {
-        let mut found: Option<Value<'a>> = None;
-        for (_, part) in self.iter().filter(|(other, _)| *other == code) {
-            match &mut found {
-                Some(value) => value.len = value.len.saturating_add(part.len()),
-                None => found = Some(Value { code, first: part, len: part.len(), options: self }),
-            }
-        }
-        found
+        let mut pieces = self.iter().filter(|(other, _)| *other == code).map(|(_, piece)| piece);
+        let mut seen = Seen::new(pieces.next()?);
+        pieces.for_each(|piece| seen.grow(piece));
+        Some(seen.within(code, self))
     }
 }
 
@@ -93,11 +79,29 @@ impl fmt::Debug for Options<'_> {
     }
 }
 
+/// Shows each option of a field to `visit`.
+///
+/// # Errors
+/// When the field does not consist of whole options.
+#[inline]
+pub(super) fn walk<'a>(
+    field: Field,
+    bytes: &'a [u8],
+    mut visit: impl FnMut(u8, &'a [u8]),
+) -> Result<(), DhcpError> {
+    let mut rest = bytes;
+    while let Some((code, value, behind)) = split(field, rest)? {
+        visit(code, value);
+        rest = behind;
+    }
+    Ok(())
+}
+
 /// An option: its code, its value, and what is behind it.
 type Split<'a> = (u8, &'a [u8], &'a [u8]);
 
-/// The first option of `bytes`. None at the end of
-/// the field, whether it says so or just stops there (DH-006).
+/// The first option of `bytes`. None at the end of the field, whether it says so or just stops
+/// there (DH-006).
 #[inline]
 fn split(field: Field, bytes: &[u8]) -> Result<Option<Split<'_>>, DhcpError> {
     let mut rest = bytes;
@@ -121,6 +125,33 @@ fn split(field: Field, bytes: &[u8]) -> Result<Option<Split<'_>>, DhcpError> {
     }
 }
 
+/// What a walk saw of an option: its first piece, and how long all of them are together.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    first: &'a [u8],
+    len: usize,
+}
+
+impl<'a> Seen<'a> {
+    /// The first piece was seen.
+    #[inline]
+    pub(super) const fn new(first: &'a [u8]) -> Self {
+        Self { first, len: first.len() }
+    }
+
+    /// One more piece was seen (DH-007).
+    #[inline]
+    pub(super) const fn grow(&mut self, piece: &[u8]) {
+        self.len = self.len.saturating_add(piece.len());
+    }
+
+    /// The value of the option with this code, all of which lies in these options.
+    #[inline]
+    pub(super) const fn within(self, code: u8, options: Options<'a>) -> Value<'a> {
+        Value { code, first: self.first, len: self.len, options }
+    }
+}
+
 /// The value of an option, which may lie in several pieces. The bytes are what a client sent:
 /// they have no encoding, and no terminator (DH-052).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,22 +163,6 @@ pub struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// A value of which the first piece was seen.
-    pub(super) const fn new(code: u8, first: &'a [u8]) -> Self {
-        Self { code, first, len: first.len(), options: Options { fields: [&[]; 3] } }
-    }
-
-    /// One more piece was seen.
-    pub(super) const fn grow(&mut self, len: usize) {
-        self.len = self.len.saturating_add(len);
-    }
-
-    /// All of it lies in these options.
-    pub(super) const fn within(mut self, options: Options<'a>) -> Self {
-        self.options = options;
-        self
-    }
-
     /// The code of the option.
     #[must_use]
     #[inline]
@@ -169,10 +184,17 @@ impl<'a> Value<'a> {
         self.len == 0
     }
 
+    /// All of it, if it lies in one piece, as nearly every value does.
+    #[must_use]
+    #[inline]
+    pub const fn whole(&self) -> Option<&'a [u8]> {
+        if self.first.len() == self.len { Some(self.first) } else { None }
+    }
+
     /// Its pieces, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let Self { code, first, len, options } = *self;
-        let whole = (first.len() == len).then_some(first);
+        let Self { code, options, .. } = *self;
+        let whole = self.whole();
         let options = if whole.is_some() { Options::default() } else { options };
         let pieces = options.iter().filter(move |(other, _)| *other == code);
         whole.into_iter().chain(pieces.map(|(_, piece)| piece))
@@ -185,7 +207,16 @@ impl<'a> Value<'a> {
 
     /// All of it, if it has exactly this length.
     #[must_use]
+    #[inline]
     pub fn array<const N: usize>(&self) -> Option<[u8; N]> {
+        match self.whole() {
+            Some(whole) => whole.try_into().ok(),
+            None => self.joined(),
+        }
+    }
+
+    /// The same of a value in several pieces.
+    fn joined<const N: usize>(&self) -> Option<[u8; N]> {
         let mut array = [0; N];
         if self.len != N {
             return None;

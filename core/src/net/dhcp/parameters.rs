@@ -2,9 +2,11 @@
 
 use arrayvec::ArrayVec;
 
-use super::config::{Config, ConfigError, INFINITE, Route};
+use super::config::{Config, ConfigError, INFINITE, Route, USUAL_MTU};
+use super::error::DhcpError;
 use super::message::Message;
 use super::option;
+use super::reply::Writer;
 
 /// Bytes of all options together that a server keeps (DC-122).
 pub(super) const MAX_PARAMETERS: usize = 1024;
@@ -15,36 +17,67 @@ const MAX_CODES: usize = 16;
 /// Bytes of the longest value: 32 routes of 9 bytes.
 const MAX_VALUE: usize = 288;
 
-/// Without these a guest gets nowhere: they are kept when room is short, and sent also to a
-/// client that did not ask for them (DC-117). The MTU is one of them only when it is unusual.
-const ESSENTIAL: [u8; 4] = [option::MASK, option::ROUTER, option::ROUTES, option::MTU];
-
+/// Where an option lies in the bytes.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    code: u8,
     start: usize,
     end: usize,
-    is_essential: bool,
 }
 
 /// Options, each as it is sent: with code and length, and split when it is long (DH-043).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Parameters {
     bytes: ArrayVec<u8, MAX_PARAMETERS>,
+    /// In the order in which a client gets them that did not ask.
     entries: ArrayVec<Entry, MAX_CODES>,
+    /// For each code, what a client gets that asks for it.
+    asked: [Set; 256],
+    /// What a client gets that did not ask.
+    unasked: Set,
+    /// Without these a guest gets nowhere: they are kept when room is short, and sent also to a
+    /// client that did not ask for them (DC-117). The MTU is one of them only when it is unusual.
+    essential: Set,
+    /// What only an answer with a lease has.
+    timers: Set,
 }
 
-/// Option numbers of an answer, as bits: places in the table of entries.
-#[derive(Clone, Copy, Default)]
-struct Set(u32);
+/// Entries, as bits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Set(u16);
+
+const _: () = assert!(MAX_CODES <= u16::BITS as usize);
 
 impl Set {
+    const fn add(&mut self, at: usize) {
+        self.0 |= 1 << at;
+    }
+
+    #[inline]
     const fn has(self, at: usize) -> bool {
         self.0 >> at & 1 == 1
     }
 
-    const fn add(&mut self, at: usize) {
-        self.0 |= 1 << at;
+    /// Those that `other` does not have.
+    #[inline]
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    #[inline]
+    const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Its entries in order.
+    #[inline]
+    fn iter(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let first = left.trailing_zeros() as usize;
+            let rest = left.checked_sub(1)?;
+            left &= rest;
+            Some(first)
+        })
     }
 }
 
@@ -54,7 +87,14 @@ impl Parameters {
     /// # Errors
     /// When it is too much to keep.
     pub(super) fn of(config: &Config) -> Result<Self, ConfigError> {
-        let mut all = Self::default();
+        let mut all = Self {
+            bytes: ArrayVec::new(),
+            entries: ArrayVec::new(),
+            asked: [Set::default(); 256],
+            unasked: Set::default(),
+            essential: Set::default(),
+            timers: Set::default(),
+        };
         let is_finite = config.lease != INFINITE;
         all.add(option::MASK, config.mask().octets())?;
         all.add(option::ROUTER, config.router.into_iter().flat_map(|it| it.octets()))?;
@@ -72,9 +112,18 @@ impl Parameters {
         all.add(option::TFTP_SERVER, config.tftp_server.iter().copied())?;
         all.add(option::BOOT_FILE, config.boot_file.iter().copied())?;
         all.add(option::OLD_ROUTES, config.routes.iter().flat_map(route))?;
-        let usual = config.mtu == super::config::USUAL_MTU;
-        for entry in &mut all.entries {
-            entry.is_essential &= entry.code != option::MTU || !usual;
+        for code in [option::MASK, option::ROUTER, option::ROUTES] {
+            all.essential = all.essential.with(all.of_code(code));
+        }
+        if config.mtu != USUAL_MTU {
+            all.essential = all.essential.with(all.of_code(option::MTU));
+        }
+        all.timers = all.of_code(option::RENEWAL).with(all.of_code(option::REBINDING));
+        all.unasked = all.unasked.without(all.of_code(option::OLD_ROUTES));
+        // The mask comes before the router (DH-040), and is the first of all.
+        let mask = all.of_code(option::MASK);
+        if let Some(asked) = all.asked.get_mut(usize::from(option::ROUTER)) {
+            *asked = asked.with(mask);
         }
         Ok(all)
     }
@@ -92,15 +141,22 @@ impl Parameters {
                 self.bytes.try_extend_from_slice(part).map_err(|_| ConfigError::TooMuch)?;
             }
         }
-        let (end, is_essential) = (self.bytes.len(), ESSENTIAL.contains(&code));
-        let entry = Entry { code, start, end, is_essential };
-        self.entries.try_push(entry).map_err(|_| ConfigError::TooMuch)
+        let (at, end) = (self.entries.len(), self.bytes.len());
+        self.entries.try_push(Entry { start, end }).map_err(|_| ConfigError::TooMuch)?;
+        self.unasked.add(at);
+        if let Some(asked) = self.asked.get_mut(usize::from(code)) {
+            asked.add(at);
+        }
+        Ok(())
     }
 
-    fn find(&self, code: u8) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.code == code)
+    /// What a client gets that asks for an option.
+    #[inline]
+    fn of_code(&self, code: u8) -> Set {
+        self.asked.get(usize::from(code)).copied().unwrap_or_default()
     }
 
+    #[inline]
     fn encoded(&self, at: usize) -> &[u8] {
         self.entries
             .get(at)
@@ -108,65 +164,46 @@ impl Parameters {
             .unwrap_or_default()
     }
 
-    /// Gives the options of an answer to `send`, one after another, each once (DH-039): those
-    /// that the client asked for in its order, then the essential ones. Together they have at
-    /// most `room` bytes.
+    /// Writes the options of an answer, each once (DH-039): those that the client asked for in
+    /// its order, then the essential ones. Together they have at most `room` bytes.
     ///
     /// # Errors
-    /// That of `send`.
-    pub(super) fn send<E>(
+    /// When the buffer of the answer ends before.
+    pub(super) fn write(
         &self,
         message: &Message<'_>,
         has_lease: bool,
         room: usize,
-        mut send: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        writer: &mut Writer<'_>,
+    ) -> Result<(), DhcpError> {
         let mut room = room;
-        let (mut kept, mut done) = (Set::default(), Set::default());
-        for code in ESSENTIAL {
-            let Some(at) = self.find(code) else { continue };
-            let is_essential = self.entries.get(at).is_some_and(|entry| entry.is_essential);
-            if let Some(left) = room.checked_sub(self.encoded(at).len())
-                && is_essential
-            {
+        let mut kept = Set::default();
+        for at in self.essential.iter() {
+            if let Some(left) = room.checked_sub(self.encoded(at).len()) {
                 room = left;
                 kept.add(at);
             }
         }
-        let mut one = |at: usize| {
-            let code = self.entries.get(at).map(|entry| entry.code);
-            let is_timer = matches!(code, Some(option::RENEWAL | option::REBINDING));
-            if done.has(at) || (is_timer && !has_lease) {
-                return Ok(());
-            }
-            done.add(at);
-            let encoded = self.encoded(at);
-            if kept.has(at) {
-                return send(encoded);
-            }
-            match room.checked_sub(encoded.len()) {
-                Some(left) => {
+        // Without a lease there is nothing to renew.
+        let mut done = if has_lease { Set::default() } else { self.timers };
+        let mut send = |set: Set| {
+            for at in set.without(done).iter() {
+                let encoded = self.encoded(at);
+                if !kept.has(at) {
+                    let Some(left) = room.checked_sub(encoded.len()) else { continue }; // DH-041
                     room = left;
-                    send(encoded)
                 }
-                None => Ok(()), // DH-041
+                writer.put(encoded)?;
             }
+            done = done.with(set);
+            Ok(())
         };
-        let mask = self.find(option::MASK);
-        let mut wanted = |code: u8| {
-            // The mask comes before the router (DH-040).
-            let before = mask.filter(|_| code == option::ROUTER);
-            before.into_iter().chain(self.find(code)).try_for_each(&mut one)
-        };
-        match message.parameters {
-            Some(codes) => codes.bytes().try_for_each(&mut wanted)?,
-            None => {
-                let codes = self.entries.iter().map(|entry| entry.code);
-                codes.filter(|code| *code != option::OLD_ROUTES).try_for_each(&mut wanted)?;
-            }
-        }
-        let essential = self.entries.iter().filter(|entry| entry.is_essential);
-        essential.map(|entry| entry.code).try_for_each(wanted)
+        match message.parameters.map(|codes| (codes, codes.whole())) {
+            Some((_, Some(codes))) => codes.iter().try_for_each(|code| send(self.of_code(*code))),
+            Some((codes, None)) => codes.bytes().try_for_each(|code| send(self.of_code(code))),
+            None => send(self.unasked),
+        }?;
+        send(self.essential)
     }
 }
 

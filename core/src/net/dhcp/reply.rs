@@ -11,16 +11,22 @@ pub(super) struct Writer<'o> {
 }
 
 impl<'o> Writer<'o> {
-    pub(super) const fn new(out: &'o mut [u8]) -> Self {
-        Self { out, at: 0 }
+    /// A reply without a byte, in front of zeros up to its least length (DH-042).
+    #[inline]
+    pub(super) fn new(out: &'o mut [u8]) -> Result<Self, DhcpError> {
+        let room = DhcpError::Room { need: MIN_REPLY, have: out.len() };
+        out.first_chunk_mut::<MIN_REPLY>().ok_or(room)?.fill(0);
+        Ok(Self { out, at: 0 })
     }
 
     /// Bytes that were written.
+    #[inline]
     pub(super) const fn len(&self) -> usize {
         self.at
     }
 
     /// The next `len` bytes.
+    #[inline]
     fn next(&mut self, len: usize) -> Result<&mut [u8], DhcpError> {
         let have = self.out.len();
         let need = self.at.saturating_add(len);
@@ -29,17 +35,20 @@ impl<'o> Writer<'o> {
         next.ok_or(DhcpError::Room { need, have })
     }
 
+    #[inline]
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), DhcpError> {
         self.next(bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 
-    pub(super) fn zeros(&mut self, len: usize) -> Result<(), DhcpError> {
-        self.next(len)?.fill(0);
-        Ok(())
+    /// Leaves bytes 0 that are: those in front of the least length.
+    #[inline]
+    pub(super) const fn skip(&mut self, len: usize) {
+        self.at = self.at.saturating_add(len);
     }
 
     /// An option with a value of at most 255 bytes.
+    #[inline]
     pub(super) fn option<const N: usize>(
         &mut self,
         code: u8,
@@ -53,26 +62,29 @@ impl<'o> Writer<'o> {
     /// An option with a value that a client sent, unaltered. Where a long one is split does not
     /// matter (DH-043).
     pub(super) fn echo(&mut self, value: Value<'_>) -> Result<(), DhcpError> {
+        if let Some(whole) = value.whole() {
+            // A piece has a length of one byte.
+            self.put(&[value.code(), u8::try_from(whole.len()).unwrap_or(u8::MAX)])?;
+            return self.put(whole);
+        }
         let mut bytes = value.bytes();
         let mut left = value.len();
-        loop {
+        while left > 0 {
             let len = left.min(255);
             self.put(&[value.code(), u8::try_from(len).unwrap_or(u8::MAX)])?;
             for (to, from) in self.next(len)?.iter_mut().zip(bytes.by_ref()) {
                 *to = from;
             }
             left = left.saturating_sub(len);
-            if left == 0 {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
-    /// The end, and zeros up to the least length of a reply (DH-042). Returns the length.
+    /// The end. Returns the length.
+    #[inline]
     pub(super) fn end(mut self) -> Result<usize, DhcpError> {
         self.put(&[option::END])?;
-        self.zeros(MIN_REPLY.saturating_sub(self.at))?;
-        Ok(self.at)
+        Ok(self.at.max(MIN_REPLY))
     }
 }
 

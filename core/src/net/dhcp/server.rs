@@ -68,7 +68,10 @@ impl Client {
     fn of(message: &Message<'_>) -> Self {
         match message.client_id {
             // A message with a longer name is not read (DC-112).
-            Some(id) => Self::Id(id.bytes().take(MAX_CLIENT_ID).collect()),
+            Some(id) => Self::Id(match id.whole() {
+                Some(whole) => whole.try_into().unwrap_or_default(),
+                None => id.bytes().take(MAX_CLIENT_ID).collect(),
+            }),
             None => Self::Hardware(message.mac()),
         }
     }
@@ -168,7 +171,9 @@ impl Server {
         if request.port != SERVER_PORT {
             return Ok(Outcome::Silent(Silence::Port { port: request.port })); // DH-056
         }
-        let message = &Message::parse(request.payload)?;
+        // Parsed messages are large: this one is not moved.
+        let parsed = Message::parse(request.payload);
+        let message = parsed.as_ref().map_err(|error| *error)?;
         let Request { destination, .. } = *request;
         if destination != self.config.server && !destination.is_broadcast() {
             return Ok(Outcome::Silent(Silence::Destination { destination })); // DH-046
@@ -201,7 +206,7 @@ impl Server {
 
     /// Whether the guest may send such a message at all.
     fn check_sender(&self, request: &Request<'_>, message: &Message<'_>) -> Result<(), DhcpError> {
-        let (Request { source, .. }, Message { giaddr, .. }) = (*request, *message);
+        let (source, giaddr) = (request.source, message.giaddr);
         let is_relayed = !giaddr.is_unspecified();
         if is_relayed && !self.config.serves_relays {
             return Err(DhcpError::Relayed { relay: giaddr }); // DH-048
@@ -347,7 +352,7 @@ impl Server {
         let limit = message.max_size.unwrap_or(0).max(MIN_DATAGRAM).min(self.config.mtu);
         // One byte is for the end.
         let limit = usize::from(limit).saturating_sub(DATAGRAM_HEADERS + 1); // DH-041
-        let mut writer = Writer::new(out);
+        let mut writer = Writer::new(out)?;
         self.write_header(message, reply, &mut writer)?;
         writer.option(option::KIND, [reply.kind])?; // DH-011
         writer.option(option::SERVER, self.config.server.octets())?;
@@ -367,8 +372,7 @@ impl Server {
         }
         if !is_nak {
             let room = limit.saturating_sub(writer.len());
-            let send = |option: &[u8]| writer.put(option);
-            self.parameters.send(message, reply.has_lease, room, send)?;
+            self.parameters.write(message, reply.has_lease, room, &mut writer)?;
         }
         if let Some(relay) = message.relay
             && echo_len(relay) <= limit.saturating_sub(writer.len())
@@ -390,15 +394,13 @@ impl Server {
         // A relay hands a NAK to everybody (DH-018).
         let is_relayed_nak = is_nak && !message.giaddr.is_unspecified();
         let flags = message.flags | if is_relayed_nak { BROADCAST } else { 0 };
-        writer.put(&[2, 1, 6, 0])?;
-        writer.put(&message.xid)?;
-        writer.put(&[0; 2])?;
-        writer.put(&flags.to_be_bytes())?;
-        for address in [reply.ciaddr, reply.yiaddr, siaddr, message.giaddr] {
-            writer.put(&address.octets())?;
-        }
+        let [f0, f1] = flags.to_be_bytes();
+        let [ciaddr, yiaddr, siaddr, giaddr] =
+            [reply.ciaddr, reply.yiaddr, siaddr, message.giaddr].map(|it| it.octets());
+        let words = [[2, 1, 6, 0], message.xid, [0, 0, f0, f1], ciaddr, yiaddr, siaddr, giaddr];
+        writer.put(words.as_flattened())?;
         writer.put(&message.chaddr)?;
-        writer.zeros(64 + 128)?;
+        writer.skip(64 + 128);
         writer.put(&COOKIE)
     }
 }
