@@ -23,8 +23,10 @@ impl Sum {
     #[must_use]
     #[inline]
     pub fn bytes(self, bytes: &[u8]) -> Self {
-        let (words, rest) = bytes.as_chunks();
-        let sum = words.iter().fold(self, |sum, word| sum.add(u64::from_ne_bytes(*word)));
+        let (blocks, rest) = bytes.as_chunks();
+        let sum = blocks.iter().fold(self, Self::block);
+        let (words, rest) = rest.as_chunks();
+        let sum = words.iter().fold(sum, |sum, word| sum.add(u64::from_ne_bytes(*word)));
         let (halves, rest) = rest.as_chunks();
         let sum = halves.iter().fold(sum, |sum, half| sum.add(u32::from_ne_bytes(*half).into()));
         let (pairs, rest) = rest.as_chunks();
@@ -42,6 +44,16 @@ impl Sum {
         self.add(word.to_be() as u64)
     }
 
+    /// Adds a block; the carry out of each word goes into the next.
+    #[inline]
+    fn block(self, block: &[u8; 32]) -> Self {
+        let (words, _) = block.as_chunks();
+        let (sum, carry) = words.iter().fold((self.0, false), |(sum, carry), word| {
+            sum.carrying_add(u64::from_ne_bytes(*word), carry)
+        });
+        Self(sum).add(carry.into())
+    }
+
     /// Adds numbers that lie side by side; what is carried out of them is added, too.
     #[inline]
     const fn add(self, numbers: u64) -> Self {
@@ -55,12 +67,12 @@ impl Sum {
     #[must_use]
     #[inline]
     pub const fn folded(self) -> u16 {
-        let mut sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        let [low, high, ..] = sum.to_le_bytes();
-        u16::from_be(u16::from_le_bytes([low, high]))
+        // A number and its halves exchanged: their sum has in its upper half that of the halves,
+        // and the carry out of the lower half is the one that goes around.
+        let [.., h0, h1, h2, h3] = self.0.wrapping_add(self.0.rotate_left(32)).to_le_bytes();
+        let half = u32::from_le_bytes([h0, h1, h2, h3]);
+        let [.., q0, q1] = half.wrapping_add(half.rotate_left(16)).to_le_bytes();
+        u16::from_be(u16::from_le_bytes([q0, q1]))
     }
 
     /// The checksum.

@@ -73,24 +73,24 @@ impl<'a> Message<'a> {
             return Err(DhcpError::Cookie { found: *cookie }); // DH-001
         }
         let &[c0, c1, c2, c3, _, _, _, _, _, _, _, _, g0, g1, g2, g3, ref chaddr @ ..] = rest;
-        let (known, options) = Known::read(options, file, sname)?;
+        let mut known = Known::default();
+        let options = known.read(options, file, sname)?;
         // The message says what it is for where every parser looks (spec §6.4).
         if !known.has_kind {
             return Err(DhcpError::NoKind); // DH-001
         }
-        let value = |code, seen: Option<Seen<'a>>| seen.map(|seen| seen.within(code, options));
-        let [kind] = decisive(value(option::KIND, known.kind))?.ok_or(DhcpError::NoKind)?;
-        let requested = decisive(value(option::REQUESTED, known.requested))?;
-        let server = decisive(value(option::SERVER, known.server))?;
-        let client_id = value(option::CLIENT_ID, known.client_id);
-        if let Some(id) = client_id
+        let [kind] = decisive(option::KIND, known.kind, options)?.ok_or(DhcpError::NoKind)?;
+        let requested = decisive(option::REQUESTED, known.requested, options)?;
+        let server = decisive(option::SERVER, known.server, options)?;
+        if let Some(id) = known.client_id
             && id.len() > MAX_CLIENT_ID
         {
             return Err(DhcpError::ClientId { len: id.len() }); // DC-112
         }
         // Of a wrong length, these are as if they were not there (DH-009).
-        let max_size = value(option::MAX_SIZE, known.max_size).and_then(|value| value.array());
-        let rapid_commit = value(option::RAPID_COMMIT, known.rapid_commit);
+        let max_size = known.max_size.and_then(|seen| seen.array(option::MAX_SIZE, options));
+        let rapid_commit = known.rapid_commit.is_some_and(|seen| seen.len() == 0);
+        let value = |code, seen: Option<Seen<'a>>| seen.map(|seen| seen.within(code, options));
         Ok(Self {
             xid: [x0, x1, x2, x3],
             flags: u16::from_be_bytes([f0, f1]),
@@ -102,9 +102,9 @@ impl<'a> Message<'a> {
             server: server.map(<[u8; 4]>::into),
             max_size: max_size.map(u16::from_be_bytes),
             parameters: value(option::PARAMETERS, known.parameters),
-            client_id,
+            client_id: value(option::CLIENT_ID, known.client_id),
             relay: value(option::RELAY, known.relay),
-            rapid_commit: rapid_commit.is_some_and(|value| value.is_empty()),
+            rapid_commit,
             options,
         })
     }
@@ -120,11 +120,15 @@ impl<'a> Message<'a> {
 
 /// The value of an option that decides what becomes of the message: its length has to be right.
 #[inline]
-fn decisive<const N: usize>(value: Option<Value<'_>>) -> Result<Option<[u8; N]>, DhcpError> {
-    let Some(value) = value else { return Ok(None) };
-    match value.array() {
+fn decisive<const N: usize>(
+    code: u8,
+    seen: Option<Seen<'_>>,
+    options: Options<'_>,
+) -> Result<Option<[u8; N]>, DhcpError> {
+    let Some(seen) = seen else { return Ok(None) };
+    match seen.array(code, options) {
         Some(array) => Ok(Some(array)),
-        None => Err(DhcpError::Length { code: value.code(), len: value.len() }), // DH-009
+        None => Err(DhcpError::Length { code, len: seen.len() }), // DH-009
     }
 }
 
@@ -144,28 +148,28 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// Walks the three fields, each once.
+    /// Walks the three fields, each once; gives those that count.
     fn read(
+        &mut self,
         options: &'a [u8],
         file: &'a [u8; 128],
         sname: &'a [u8; 64],
-    ) -> Result<(Self, Options<'a>), DhcpError> {
-        let mut known = Self::default();
-        walk(Field::Options, options, |code, value| known.note(code, value))?;
-        known.has_kind = known.kind.is_some();
+    ) -> Result<Options<'a>, DhcpError> {
+        walk(Field::Options, options, |code, value| self.note(code, value))?;
+        self.has_kind = self.kind.is_some();
         let all = Options::new(options, None, None);
-        let Some(overload) = known.overload else { return Ok((known, all)) };
+        let Some(overload) = self.overload else { return Ok(all) };
         // Anything else than 1, 2 and 3 says nothing, and neither do the other fields (DH-008).
-        let [fields] = overload.within(option::OVERLOAD, all).array().unwrap_or_default();
+        let [fields] = overload.array(option::OVERLOAD, all).unwrap_or_default();
         let file = matches!(fields, 1 | 3).then_some(file);
         let sname = matches!(fields, 2 | 3).then_some(sname);
         if let Some(bytes) = file {
-            walk(Field::File, bytes, |code, value| known.note(code, value))?;
+            walk(Field::File, bytes, |code, value| self.note(code, value))?;
         }
         if let Some(bytes) = sname {
-            walk(Field::ServerName, bytes, |code, value| known.note(code, value))?;
+            walk(Field::ServerName, bytes, |code, value| self.note(code, value))?;
         }
-        Ok((known, Options::new(options, file, sname)))
+        Ok(Options::new(options, file, sname))
     }
 
     /// Notes one more option.

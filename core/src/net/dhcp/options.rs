@@ -150,6 +150,22 @@ impl<'a> Seen<'a> {
     pub(super) const fn within(self, code: u8, options: Options<'a>) -> Value<'a> {
         Value { code, first: self.first, len: self.len, options }
     }
+
+    /// Bytes of all pieces together.
+    #[inline]
+    pub(super) const fn len(self) -> usize {
+        self.len
+    }
+
+    /// All of that value, if it has exactly this length.
+    #[inline]
+    pub(super) fn array<const N: usize>(self, code: u8, options: Options<'a>) -> Option<[u8; N]> {
+        if self.first.len() == self.len {
+            self.first.try_into().ok()
+        } else {
+            self.within(code, options).joined()
+        }
+    }
 }
 
 /// The value of an option, which may lie in several pieces. The bytes are what a client sent:
@@ -216,6 +232,7 @@ impl<'a> Value<'a> {
     }
 
     /// The same of a value in several pieces.
+    #[cold]
     fn joined<const N: usize>(&self) -> Option<[u8; N]> {
         let mut array = [0; N];
         if self.len != N {

@@ -45,6 +45,9 @@ pub(super) struct Parameters {
 #[derive(Clone, Copy, Debug, Default)]
 struct Set(u16);
 
+/// All that there can be.
+const ALL: Set = Set(u16::MAX);
+
 const _: () = assert!(MAX_CODES <= u16::BITS as usize);
 
 impl Set {
@@ -79,6 +82,16 @@ impl Set {
             Some(first)
         })
     }
+}
+
+/// What becomes of the entries in an answer.
+#[derive(Clone, Copy)]
+struct Choice {
+    /// Bytes for those that no room is kept for.
+    room: usize,
+    kept: Set,
+    /// Those that were sent, and those that are not.
+    done: Set,
 }
 
 impl Parameters {
@@ -157,11 +170,27 @@ impl Parameters {
     }
 
     #[inline]
-    fn encoded(&self, at: usize) -> &[u8] {
-        self.entries
-            .get(at)
-            .and_then(|entry| self.bytes.get(entry.start..entry.end))
-            .unwrap_or_default()
+    fn encoded(&self, at: usize) -> Option<&[u8]> {
+        let entry = self.entries.get(at)?;
+        self.bytes.get(entry.start..entry.end)
+    }
+
+    /// Keeps room for what has to be sent.
+    #[inline]
+    fn keep(&self, room: usize) -> Choice {
+        let mut choice = Choice { room, kept: Set::default(), done: Set::default() };
+        if self.bytes.len() <= room {
+            choice.kept = ALL;
+            return choice;
+        }
+        for at in self.essential.iter() {
+            let len = self.encoded(at).map_or(0, <[u8]>::len);
+            if let Some(left) = choice.room.checked_sub(len) {
+                choice.room = left;
+                choice.kept.add(at);
+            }
+        }
+        choice
     }
 
     /// Writes the options of an answer, each once (DH-039): those that the client asked for in
@@ -176,34 +205,45 @@ impl Parameters {
         room: usize,
         writer: &mut Writer<'_>,
     ) -> Result<(), DhcpError> {
-        let mut room = room;
-        let mut kept = Set::default();
-        for at in self.essential.iter() {
-            if let Some(left) = room.checked_sub(self.encoded(at).len()) {
-                room = left;
-                kept.add(at);
-            }
+        let mut choice = self.keep(room);
+        if !has_lease {
+            choice.done = self.timers; // There is nothing to renew.
         }
-        // Without a lease there is nothing to renew.
-        let mut done = if has_lease { Set::default() } else { self.timers };
-        let mut send = |set: Set| {
-            for at in set.without(done).iter() {
-                let encoded = self.encoded(at);
-                if !kept.has(at) {
-                    let Some(left) = room.checked_sub(encoded.len()) else { continue }; // DH-041
-                    room = left;
+        // Whatever was asked for, the essential ones come in the end.
+        let last = [self.essential];
+        match message.parameters.map(|codes| (codes, codes.whole())) {
+            Some((_, Some(codes))) => {
+                let asked = codes.iter().map(|code| self.of_code(*code));
+                self.send(asked.chain(last), choice, writer)
+            }
+            Some((codes, None)) => {
+                let asked = codes.bytes().map(|code| self.of_code(code));
+                self.send(asked.chain(last), choice, writer)
+            }
+            None => self.send([self.unasked, self.essential].into_iter(), choice, writer),
+        }
+    }
+
+    /// Writes these entries, as far as there is room.
+    #[inline]
+    fn send(
+        &self,
+        sets: impl Iterator<Item = Set>,
+        mut choice: Choice,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), DhcpError> {
+        for set in sets {
+            for at in set.without(choice.done).iter() {
+                let Some(encoded) = self.encoded(at) else { continue };
+                if !choice.kept.has(at) {
+                    let Some(left) = choice.room.checked_sub(encoded.len()) else { continue };
+                    choice.room = left; // DH-041
                 }
                 writer.put(encoded)?;
             }
-            done = done.with(set);
-            Ok(())
-        };
-        match message.parameters.map(|codes| (codes, codes.whole())) {
-            Some((_, Some(codes))) => codes.iter().try_for_each(|code| send(self.of_code(*code))),
-            Some((codes, None)) => codes.bytes().try_for_each(|code| send(self.of_code(code))),
-            None => send(self.unasked),
-        }?;
-        send(self.essential)
+            choice.done = choice.done.with(set);
+        }
+        Ok(())
     }
 }
 

@@ -28,11 +28,12 @@ impl<'o> Writer<'o> {
     /// The next `len` bytes.
     #[inline]
     fn next(&mut self, len: usize) -> Result<&mut [u8], DhcpError> {
-        let have = self.out.len();
         let need = self.at.saturating_add(len);
-        let next = self.out.get_mut(self.at..need);
+        let room = DhcpError::Room { need, have: self.out.len() };
+        let rest = self.out.get_mut(self.at..).ok_or(room)?;
+        let next = rest.get_mut(..len).ok_or(room)?;
         self.at = need;
-        next.ok_or(DhcpError::Room { need, have })
+        Ok(next)
     }
 
     #[inline]

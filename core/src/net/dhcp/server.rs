@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use super::config::{Config, ConfigError, INFINITE, is_host};
 use super::error::{DhcpError, Silence};
 use super::message::Message;
+use super::options::Value;
 use super::parameters::Parameters;
 use super::reply::{Writer, echo_len};
 use super::{
@@ -67,13 +68,25 @@ pub enum Client {
 impl Client {
     fn of(message: &Message<'_>) -> Self {
         match message.client_id {
-            // A message with a longer name is not read (DC-112).
-            Some(id) => Self::Id(match id.whole() {
-                Some(whole) => whole.try_into().unwrap_or_default(),
-                None => id.bytes().take(MAX_CLIENT_ID).collect(),
-            }),
+            Some(id) => Self::Id(name(id)),
             None => Self::Hardware(message.mac()),
         }
+    }
+
+    /// The same in the place of who was there; only as much is moved as the client has.
+    fn replace(place: &mut Option<Self>, message: &Message<'_>) {
+        match message.client_id {
+            Some(id) => *place = Some(Self::Id(name(id))),
+            None => *place = Some(Self::Hardware(message.mac())),
+        }
+    }
+}
+
+/// The name of a client. A message with a longer one is not read (DC-112).
+fn name(id: Value<'_>) -> ArrayVec<u8, MAX_CLIENT_ID> {
+    match id.whole() {
+        Some(whole) => whole.try_into().unwrap_or_default(),
+        None => id.bytes().take(MAX_CLIENT_ID).collect(),
     }
 }
 
@@ -197,7 +210,7 @@ impl Server {
         let len = self.write(message, &reply, out)?;
         match change {
             Change::Nothing => {}
-            Change::Offer => self.offer = Some(Client::of(message)),
+            Change::Offer => Client::replace(&mut self.offer, message),
             Change::Lease => self.commit(message, now_ms),
         }
         let (destination, port, mac) = place(request, message, &reply);
