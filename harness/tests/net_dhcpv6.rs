@@ -287,6 +287,29 @@ fn one_association_gets_the_address() {
 }
 
 #[test]
+fn a_lease_is_renewed_after_a_half_and_four_fifths_of_it() {
+    let _shows = shows(&["DC-137"]);
+    let draft = message(kind::SOLICIT, &[client(), association(7, &[])].concat());
+    for (preferred, renewed, rebound) in [
+        (0, 0, 0),
+        (1, 0, 0),
+        (4, 2, 3),
+        (5, 2, 4),
+        (24, 12, 19),
+        (3600, 1800, 2880),
+        (u32::MAX - 1, 0x7fff_ffff, 3_435_973_835),
+        (u32::MAX, u32::MAX, u32::MAX),
+    ] {
+        let config = Config { preferred, valid: u32::MAX, ..config(0) };
+        let mut port = Port(Server::new(config).expect("a server"));
+        let reply = port.reply(&draft);
+        let lease = &reply[4 + [client(), server()].concat().len()..];
+        let times = [renewed, rebound].map(u32::to_be_bytes).concat();
+        assert_eq!((&lease[4..8], &lease[8..16]), (&[0, 0, 0, 7][..], &times[..]), "{preferred}");
+    }
+}
+
+#[test]
 fn addresses_are_confirmed_released_and_declined() {
     let _shows = shows(&["DC-137"]);
     let of = |addresses: &[Ipv6Addr]| [client(), association(7, addresses)].concat();

@@ -264,9 +264,11 @@ impl Server {
             let mut inner = value[..4].to_vec();
             if *code == 3 && chosen.as_deref() == Some(&value[..4]) && !is_declined {
                 let is_endless = self.preferred == u32::MAX;
-                let times = [self.preferred / 2, self.preferred / 5 * 4];
-                let times = if is_endless { [u32::MAX; 2] } else { times };
-                inner.extend(times.map(u32::to_be_bytes).concat());
+                let whole = u64::from(self.preferred);
+                let times = if is_endless { [whole; 2] } else { [whole / 2, whole * 4 / 5] };
+                for time in times {
+                    inner.extend(&time.to_be_bytes()[4..]);
+                }
                 let mut lease = self.lease.to_vec();
                 lease.extend(self.preferred.to_be_bytes());
                 lease.extend(self.valid.to_be_bytes());
