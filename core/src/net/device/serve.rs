@@ -155,7 +155,7 @@ impl Device {
 }
 
 /// Copies what a driver sends out of guest memory, once: what is judged is what is used. Of what
-/// is longer than any frame comes so much that it is judged so.
+/// is longer than any frame comes so much that it is judged so (DC-160).
 #[inline]
 fn copy<'s, B: RingMemory, L: LogMemory + ?Sized>(
     chain: &Chain,

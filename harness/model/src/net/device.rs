@@ -198,21 +198,32 @@ impl Device {
                 Err(stop) => Due { broken: Some(stop), ..Due::default() },
             },
         };
+        for due in [sent, received] {
+            self.note_stop(host, due);
+        }
         [sent, received]
+    }
+
+    fn note_stop(&mut self, host: &impl Host, due: Due) {
+        if let Some(stop) = due.broken {
+            self.broken.push(stop.rule(host.form()));
+        }
     }
 
     /// A wake-up of a transmit queue that is not to be used (VU-063).
     pub fn discard(&mut self, host: &mut impl Host, transmit: usize) -> Due {
         self.deliveries.clear();
         self.broken.clear();
-        drain(host, transmit, |_, _| Fate::Back(0))
+        let due = drain(host, transmit, |_, _| Fate::Back(0));
+        self.note_stop(host, due);
+        due
     }
 
     /// A wake-up of the control queue (NET-036, NET-037).
     pub fn command(&mut self, host: &mut impl Host, queue: usize) -> Due {
         self.deliveries.clear();
         self.broken.clear();
-        drain(host, queue, |host, chain| {
+        let due = drain(host, queue, |host, chain| {
             let chain = match chain {
                 Ok(chain) => chain,
                 Err(id) => {
@@ -242,7 +253,9 @@ impl Device {
             write(host, chain, 1, &result);
             write(host, chain, 0, &[ack]);
             Fate::Back(u32::try_from(written.len()).unwrap_or(u32::MAX))
-        })
+        });
+        self.note_stop(host, due);
+        due
     }
 
     fn transmit(
@@ -307,7 +320,10 @@ impl Device {
             let mut chain = Chain::new();
             let (token, is_good) = match host.pop(queue, &mut chain) {
                 Pop::Chain { token } => (token, true),
-                Pop::Dropped { token, error: _ } => (token, false),
+                Pop::Dropped { token, error } => {
+                    self.broken.push(error.rule(host.form()));
+                    (token, false)
+                }
                 Pop::Yield if receiving.has_put => {
                     give_up(host, queue, taken);
                     return Sent::Later;

@@ -217,7 +217,8 @@ impl Driver {
 
     /// Writes bytes, and adds what describes them. `more` descriptors will follow.
     fn cut(&mut self, rams: [&Ram; 2], queue: usize, cut: Cut, bytes: &[u8], more: usize) {
-        let most = if cut.is_table() { TABLE_MAX } else { self.sizes[queue].into() };
+        let is_table = cut.is_table() && self.has_indirect;
+        let most = if is_table { TABLE_MAX } else { self.sizes[queue].into() };
         let piece = cut.piece(bytes.len(), most.saturating_sub(more));
         for piece in bytes.chunks(piece) {
             let area = if queue == CONTROL { &mut self.commanded } else { &mut self.sent };
