@@ -6,6 +6,7 @@
 mod dhcp;
 mod ipv6;
 mod net;
+mod net_device;
 mod net_header;
 mod ring;
 
@@ -53,6 +54,10 @@ pub fn of(target: &str) -> Option<String> {
         "msg_decode" => Some(render(target, messages().chain(numbers()))),
         "msg_stream" | "diff_vhost" => {
             Some(render(target, messages().chain(numbers()).chain(records())))
+        }
+        "net_device" => {
+            let words = net_device::steps().chain(net_device::contents()).chain(ring::numbers());
+            Some(render(target, words))
         }
         "net_header" => Some(render(target, net_header::words())),
         "ndp" => {

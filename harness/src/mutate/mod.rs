@@ -9,6 +9,7 @@ mod frames;
 mod image;
 mod ipv6;
 mod message;
+mod net_device;
 mod offload;
 mod phrase;
 #[cfg(feature = "peer-virtio-queue")]
@@ -24,6 +25,7 @@ pub use frames::{crossover as splice_frames, mutate as frames};
 pub use image::{crossover as splice_images, packed_chain, split_chain};
 pub use ipv6::{crossover as splice_ipv6, mutate as ipv6};
 pub use message::{crossover as splice_messages, mutate as message};
+pub use net_device::mutate as net_device;
 pub use offload::{crossover as splice_offloads, mutate as offload};
 #[cfg(feature = "peer-virtio-queue")]
 pub use queue::mutate as queue;

@@ -3,15 +3,17 @@
 //! * [`step`]: what the records of a script mean.
 //! * [`setup`]: which device and gateway a script starts.
 //! * [`device`]: what a device under test has to offer; ours, a broken one, or yours.
-//! * [`run`]: runs the steps and asks every oracle.
+//! * [`run`]: runs the steps and asks every oracle; [`judge`] asks the model alone.
 //! * [`frames`]: what guests send.
 //!
 //! There are two memories of the same kind. The driver writes to both; the device works in one,
 //! the model in the other. After a wake-up the device has to have written what the model wrote,
 //! and not a byte more.
 
+mod books;
 pub mod device;
 pub mod frames;
+pub mod judge;
 pub mod run;
 pub mod setup;
 #[cfg(feature = "peer-net")]

@@ -1,13 +1,9 @@
 //! Runs the steps of an input and asks every oracle.
 
-use std::sync::atomic::AtomicU8;
-
 use vhost_fuzz_core::memory::RingSize;
-use vhost_fuzz_core::net::device::{Counters, Device, Due};
+use vhost_fuzz_core::net::device::{Device, Due};
 use vhost_fuzz_core::net::header::Features;
-use vhost_fuzz_core::ring::{
-    ActivateError, BindError, Guest, Layout as Form, Position, Queue, QueueRing,
-};
+use vhost_fuzz_core::ring::{Guest, Layout as Form, Position, Queue};
 use vhost_fuzz_model::Id;
 use vhost_fuzz_model::net::device as expected;
 use vhost_fuzz_model::ring::Refusal;
@@ -16,13 +12,13 @@ use vhost_fuzz_world::net::shadow::{Log, Shadow};
 use vhost_fuzz_world::net::step::{Start, Step};
 use vhost_fuzz_world::net::{CONTROL, QUEUES, receive, transmit};
 
+use super::books::{Books, Bound};
 use super::device::NetDevice;
 use super::{Watch, bit, setup};
 use crate::budget;
 use crate::gateway::build::Arp;
-use crate::ram::{GuestRam as _, Layout, Ram, RamRegion};
-use crate::ring::compare;
-use crate::ring::model::{Model, form};
+use crate::ram::{Layout, RamRegion};
+use crate::ring::model::Model;
 use crate::ring::step as ring;
 use crate::ring::world::{self, World};
 
@@ -93,26 +89,6 @@ struct Side<D> {
     books: Books,
 }
 
-/// What is known about a device.
-#[derive(Debug)]
-struct Books {
-    start: Start,
-    /// How each queue starts.
-    starts: [ring::Start; QUEUES],
-    /// None where a queue is stopped.
-    rings: [Option<Model>; QUEUES],
-    model: expected::Device,
-    driver: Driver,
-    now_ms: u64,
-    log: Log,
-    /// What is compared.
-    bytes: [Vec<u8>; 2],
-    watch: Watch,
-    outcome: Outcome,
-}
-
-type Bound<'r> = QueueRing<'r, RamRegion, [AtomicU8]>;
-
 impl<D: NetDevice> Side<D> {
     fn new(layout: Layout) -> Self {
         let max = driver::size_max(layout);
@@ -174,7 +150,7 @@ impl<D: NetDevice> Side<D> {
         let ranges = self.books.starts.iter().flat_map(|ring::Start { size, parts, .. }| {
             let size = u64::from(*size);
             let [descriptor, driver, _] = *parts;
-            let flags = (0..if is_packed { size } else { 0 });
+            let flags = 0..if is_packed { size } else { 0 };
             let event = driver + if is_packed { 2 } else { 4 + 2 * size };
             flags.map(move |slot| (descriptor + 16 * slot + 14, 2)).chain([(driver, 4), (event, 2)])
         });
@@ -205,7 +181,7 @@ impl<D: NetDevice> Side<D> {
             let [.., low, high] = start.base.to_le_bytes();
             driver::both([&real.ram, &shadow.ram], start.parts[2].wrapping_add(2), &[low, high]);
         }
-        books.forget(real, shadow);
+        books.forget(real, shadow, false);
         let answer = match world::setup(&start) {
             Some(setup) => {
                 let position = world::position(form, start.base);
@@ -294,7 +270,7 @@ impl<D: NetDevice> Side<D> {
         );
         let (tx, rx) = (transmit(pair), receive(expected.into()));
         let Self { real, shadow, queues, device, books } = self;
-        books.forget(real, shadow);
+        books.forget(real, shadow, false);
         let queues = &mut queues[usize::from(books.start.form == Form::Packed)];
         let Ok([sent, received]) = queues.get_disjoint_mut([tx, rx]) else { return };
         let guest = real.guest();
@@ -339,13 +315,8 @@ impl<D: NetDevice> Side<D> {
         );
     }
 
-    /// A wake-up of the control queue. Nothing is read twice there, and what is not needed is not
-    /// read at all, so memory does not flip: the model reads more.
+    /// A wake-up of the control queue.
     fn command(&mut self) {
-        if self.books.watch == Watch::Closely {
-            self.real.ram.flip(false);
-            self.shadow.ram.flip(false);
-        }
         self.single(
             CONTROL,
             "a command",
@@ -372,7 +343,7 @@ impl<D: NetDevice> Side<D> {
         expect: impl FnOnce(&mut expected::Device, &mut Shadow<'_>) -> expected::Due,
     ) {
         let Self { real, shadow, queues, device, books } = self;
-        books.forget(real, shadow);
+        books.forget(real, shadow, queue == CONTROL);
         let queues = &mut queues[usize::from(books.start.form == Form::Packed)];
         let guest = real.guest();
         let Some(mut ring) = books.bind(&mut queues[queue], queue, &guest, shadow) else { return };
@@ -435,166 +406,6 @@ impl<D: NetDevice> Side<D> {
         super::wire::check(&request, &replies[before]);
         replies.truncate(before);
         self.books.outcome.operations = operations;
-    }
-}
-
-impl Books {
-    /// A new operation: nothing was read or written.
-    fn forget(&mut self, real: &World, shadow: &World) {
-        self.log.clear();
-        let is_flipping = self.watch == Watch::Closely;
-        for world in [real, shadow] {
-            world.ram.unguard();
-            world.ram.flip(is_flipping);
-            world.ram.begin();
-        }
-    }
-
-    /// Whether a queue starts, and why not.
-    fn judge_start(
-        &mut self,
-        answer: Result<(), Option<ActivateError>>,
-        expected: Result<Model, Refusal>,
-    ) -> Option<Model> {
-        match (answer, expected) {
-            (Ok(()), Ok(model)) => return Some(model),
-            (Err(None), Err(Refusal::Size { .. })) => {}
-            (Err(Some(error)), Err(expected)) => {
-                assert!(
-                    compare::is_refused_alike(error, expected),
-                    "model: a queue refuses to start with {error:?}, the model {expected:?}"
-                );
-                self.note(expected.rule(form(self.start.form)));
-            }
-            (answer, expected) => panic!(
-                "model: a queue starts: the device says {answer:?}, the model {:?}",
-                expected.map(drop)
-            ),
-        }
-        None
-    }
-
-    /// Binds a queue, if it can be.
-    fn bind<'r>(
-        &mut self,
-        device: &'r mut Queue,
-        queue: usize,
-        guest: &Guest<'r, RamRegion>,
-        shadow: &World,
-    ) -> Option<Bound<'r>> {
-        let bound = device.bind(guest);
-        let Some(model) = &mut self.rings[queue] else {
-            assert!(matches!(bound, Err(BindError::Stopped)), "model: a stopped queue was bound");
-            return None;
-        };
-        if let Some(expected) = model.stopped() {
-            match bound {
-                Err(BindError::Broken(broken)) => compare::assert_stop("bind", broken, expected),
-                _ => panic!("model: a broken queue was bound, which is {expected:?}"),
-            }
-            return None;
-        }
-        match (bound, model.bind(shadow)) {
-            (Ok(ring), Ok(())) => Some(ring),
-            (Err(BindError::Place(ActivateError::Place(_))), Err(expected)) => {
-                self.note(expected.rule(form(self.start.form)));
-                None
-            }
-            (bound, expected) => panic!(
-                "model: binding: the device says {:?}, the model {expected:?}",
-                bound.map(drop)
-            ),
-        }
-    }
-
-    /// While it is watched closely, the device may write what the model wrote, and nothing else.
-    fn guard(&self, ram: &Ram) {
-        if self.watch == Watch::Closely {
-            ram.guard_writes(self.log.writes.iter().copied());
-        }
-    }
-
-    fn note(&mut self, rule: Id) {
-        if self.outcome.broken.last() != Some(&rule) {
-            self.outcome.broken.push(rule);
-        }
-    }
-
-    /// What the model says about a wake-up.
-    fn note_wake(&mut self) {
-        self.outcome.operations += usize::try_from(self.log.pops).unwrap_or(0);
-        for rule in std::mem::take(&mut self.model.broken) {
-            self.note(rule);
-        }
-        for delivery in self.model.deliveries.drain(..) {
-            #[cfg(feature = "peer-net")]
-            if self.watch == Watch::Closely {
-                super::wire::check(&delivery.request, &delivery.reply);
-            }
-            self.outcome.replies.push(delivery.reply);
-        }
-    }
-
-    fn compare_due(&mut self, what: &str, found: Due, expected: expected::Due) {
-        let is_same = (found.call, found.again) == (expected.call, expected.again)
-            && found.broken.map(compare::stop) == expected.broken.map(Some);
-        assert!(is_same, "model: {what}: due is {found:?}, the model says {expected:?}");
-        if let Some(stop) = expected.broken {
-            self.note(stop.rule(form(self.start.form)));
-        }
-    }
-
-    fn compare_counters(&self, found: &Counters) {
-        let Counters { taken, malformed, refused, delivered, filtered, dropped } = *found;
-        let found = expected::Counters { taken, malformed, refused, delivered, filtered, dropped };
-        let expected = self.model.counters;
-        assert!(found == expected, "model: the device counts {found:?}, the model {expected:?}");
-    }
-
-    /// Where a queue is that is not broken.
-    fn compare_position(&self, found: Option<Position>, queue: usize) {
-        let Some(model) = &self.rings[queue] else { return };
-        if model.stopped().is_none() {
-            let (found, expected) = (found.map(Position::base), model.base());
-            assert!(
-                found == Some(expected),
-                "model: queue {queue} is at {found:x?}, not at {expected:#x}"
-            );
-        }
-    }
-
-    /// The device has written what the model wrote, nothing else, and has not read too much.
-    fn check_memory(&mut self, real: &World, shadow: &World, what: &str) {
-        let [found, expected] = &mut self.bytes;
-        for (address, len) in &self.log.writes {
-            let len = usize::try_from(*len).unwrap_or(0);
-            found.resize(len, 0);
-            expected.resize(len, 0);
-            real.ram.get(*address, found);
-            shadow.ram.get(*address, expected);
-            if found != expected {
-                let at = found.iter().zip(&*expected).position(|(a, b)| a != b).unwrap_or(0);
-                panic!(
-                    "model: {what}: {:02x?} at {:#x}, not {:02x?}",
-                    &found[at..len.min(at + 32)],
-                    address + at as u64,
-                    &expected[at..len.min(at + 32)]
-                );
-            }
-        }
-        let counts = real.ram.counts();
-        let written = self.log.bytes();
-        assert!(
-            counts.written_bytes == written,
-            "guarded memory: {what}: the device wrote {} bytes, not {written}",
-            counts.written_bytes
-        );
-        let most = shadow.ram.model_read_bytes() + 64 * (1 + self.log.pops);
-        assert!(
-            counts.read_bytes <= most,
-            "budget: {what} read {} bytes of at most {most}",
-            counts.read_bytes
-        );
     }
 }
 

@@ -11,6 +11,7 @@ pub mod mem_table;
 pub mod msg_decode;
 pub mod msg_stream;
 pub mod ndp;
+pub mod net_device;
 pub mod net_header;
 pub mod packed_chain;
 pub mod packed_ring;
@@ -79,6 +80,11 @@ pub const TARGETS: &[Target] = &[
         name: "ndp",
         about: "neighbour discovery, router advertisement and ICMPv6 echo of a gateway",
         run: ndp::run,
+    },
+    Target {
+        name: "net_device",
+        about: "a network device behind its queues: frames, commands, receive buffers",
+        run: net_device::run,
     },
     Target {
         name: "net_header",

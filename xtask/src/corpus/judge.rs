@@ -15,7 +15,7 @@ use vhost_fuzz_harness::session::offer::ScriptOffer;
 use vhost_fuzz_harness::target::mem_table::{self, SLOTS, Step};
 use vhost_fuzz_harness::target::msg_stream::{self, Stream};
 use vhost_fuzz_harness::target::{
-    TARGETS, Target, dhcp, dhcpv6, diff_virtio_queue, ndp, net_header,
+    TARGETS, Target, dhcp, dhcpv6, diff_virtio_queue, ndp, net_device, net_header,
 };
 use vhost_fuzz_model::Verdict;
 use vhost_fuzz_model::vhost_user::{message, stream};
@@ -79,6 +79,7 @@ pub(super) fn judge(target: &str, input: &[u8]) -> Result<Judgement> {
         "mem_table" => Ok(judge_memory(input)),
         "msg_decode" => Ok(judge_message(input)),
         "msg_stream" => Ok(judge_script(input)),
+        "net_device" => Ok(judge_device(input)),
         "net_header" => Ok(judge_header(input)),
         "dhcpv6" => Ok(judge_frames(dhcpv6::judge(input))),
         "ndp" => Ok(judge_frames(ndp::judge(input))),
@@ -150,6 +151,13 @@ fn judge_queue(input: &[u8]) -> Judgement {
     let mut came = diff_virtio_queue::judge(input).into_iter().flat_map(|(_, came)| came);
     let broken = came.find_map(|came| came.broken());
     let verdict = broken.map_or(ACCEPT.to_owned(), |rule| rule.to_string());
+    Judgement { verdict, messages: Vec::new() }
+}
+
+/// The verdict is the first rule that a queue, a chain, a frame or a command breaks.
+fn judge_device(input: &[u8]) -> Judgement {
+    let broken = net_device::judge(input).broken;
+    let verdict = broken.first().map_or(ACCEPT.to_owned(), |rule| rule.to_string());
     Judgement { verdict, messages: Vec::new() }
 }
 
@@ -237,7 +245,7 @@ mod tests {
         let error = target("msg_decod").expect_err("no target").to_string();
         assert_eq!(
             error,
-            "there is no target `msg_decod`; expected one of arp, dhcp, dhcpv6, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, ndp, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
+            "there is no target `msg_decod`; expected one of arp, dhcp, dhcpv6, diff_vhost, diff_virtio_queue, mem_table, msg_decode, msg_stream, ndp, net_device, net_header, packed_chain, packed_ring, ring_equivalence, session, split_chain, split_ring"
         );
     }
 }

@@ -6,6 +6,7 @@ mod gateway;
 mod ipv6;
 mod memory;
 mod message;
+mod net_device;
 mod net_header;
 mod queue;
 mod ring;
@@ -48,6 +49,7 @@ pub(super) fn file(root: &Path, path: &Path, named: Option<&str>) -> Result<Stri
         "mem_table" => memory::explain(&mut text, &bytes),
         "msg_decode" => message::explain(&mut text, &bytes),
         "diff_vhost" | "msg_stream" => script::explain(&mut text, &bytes),
+        "net_device" => net_device::explain(&mut text, &bytes),
         "net_header" => net_header::explain(&mut text, &bytes),
         "dhcpv6" => ipv6::explain::<vhost_fuzz_model::net::dhcpv6::Server>(&mut text, &bytes),
         "ndp" => ipv6::explain::<vhost_fuzz_model::net::ndp::Gateway>(&mut text, &bytes),

@@ -8,6 +8,7 @@ mod diff;
 mod memory;
 mod message;
 mod ndp;
+mod net_device;
 mod net_header;
 mod queue;
 mod ring;
@@ -43,6 +44,7 @@ pub(super) fn updates(root: &Path) -> Result<Vec<Update>> {
         Update::plan(root, "mem_table", is_ours, memory::seeds())?,
         Update::plan(root, "msg_decode", is_ours, message::seeds())?,
         Update::plan(root, "msg_stream", is_ours, stream::seeds())?,
+        Update::plan(root, "net_device", is_ours, net_device::seeds())?,
         Update::plan(root, "net_header", is_ours, net_header::seeds())?,
         Update::plan(root, "ndp", is_ours, ndp::seeds())?,
         Update::plan(root, "packed_chain", is_ours, ring::images(Form::Packed))?,
