@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod inflight;
 pub mod memory;
 pub mod ndp;
+pub mod net_device;
 pub mod net_header;
 #[cfg(feature = "peer-virtio-queue")]
 pub mod queue;
