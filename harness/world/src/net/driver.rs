@@ -198,7 +198,8 @@ impl Driver {
             }
             Step::Advance { queue, by } => {
                 let driver = &mut self.queues[*queue];
-                driver.clone().advance(rams[1], *by);
+                let mut twin = *driver;
+                twin.advance(rams[1], *by);
                 driver.advance(rams[0], *by);
             }
             _ => return false,
@@ -257,14 +258,14 @@ impl Driver {
         self.heads[queue] = id.wrapping_add(taken) % self.sizes[queue];
         self.chain(rams, queue, id, &descriptors);
         drop(descriptors);
-        let _ = table;
         pieces.clear();
         self.pieces = pieces;
     }
 
     fn chain(&mut self, rams: [&Ram; 2], queue: usize, id: u16, descriptors: &Descriptors<'_>) {
         let driver = &mut self.queues[queue];
-        driver.clone().chain(rams[1], id, descriptors);
+        let mut twin = *driver;
+        twin.chain(rams[1], id, descriptors);
         driver.chain(rams[0], id, descriptors);
     }
 }

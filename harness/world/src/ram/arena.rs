@@ -76,7 +76,8 @@ impl Ram {
         RamRegion::new(&self.arena, index)
     }
 
-    /// All as it was in the beginning: memory is zero, nothing is guarded, flipped, steady or counted.
+    /// All as it was in the beginning: memory is zero, nothing is guarded, flipped, steady or
+    /// counted.
     pub fn clear(&self) {
         self.arena.clear();
         self.unguard();
