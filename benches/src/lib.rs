@@ -24,6 +24,7 @@
 pub mod codec;
 pub mod floor;
 pub mod frames;
+pub mod packets;
 pub mod path;
 pub mod ring;
 pub mod samples;
