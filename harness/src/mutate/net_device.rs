@@ -272,7 +272,7 @@ fn descriptor(rng: &mut Rng) -> Descriptor {
         0..3 => flag::WRITE,
         3 => flag::INDIRECT,
         4 => rng.u16(..8),
-        _ => flag::NEXT | rng.u16(..2) * flag::WRITE,
+        _ => flag::NEXT | (rng.u16(..2) * flag::WRITE),
     };
     let len = match rng.u8(..4) {
         0 => u32::try_from(boundary(rng) & 0xffff_ffff).unwrap_or(0),
@@ -353,7 +353,7 @@ fn alter(step: &mut Step<'static>, rng: &mut Rng) {
             (*queue, *flags, *event) = (rng.usize(..5), rng.u16(..4), rng.u16(..20));
         }
         Step::Advance { queue, by } => {
-            (*queue, *by) = (rng.usize(..5), rng.u16(..) >> rng.u8(..16))
+            (*queue, *by) = (rng.usize(..5), rng.u16(..) >> rng.u8(..16));
         }
     }
 }

@@ -293,7 +293,6 @@ impl<D: NetDevice> Side<D> {
         let found = watched(books.watch, "a wake-up", || {
             device.serve(&mut transmit, receive.as_mut(), &guest, now_ms)
         });
-        drop((transmit, receive));
         books.compare_due("transmit", found[0], dues[0]);
         books.compare_due("receive", found[1], dues[1]);
         books.compare_counters(device.core().counters());
@@ -356,7 +355,6 @@ impl<D: NetDevice> Side<D> {
         let due = expect(&mut books.model, host);
         books.guard(&real.ram);
         let found = watched(books.watch, what, || run(device, &mut ring, &guest));
-        drop(ring);
         books.compare_due(what, found, due);
         books.check_memory(real, shadow, what);
         books.compare_position(queues[queue].position(), queue);

@@ -53,7 +53,7 @@ fn every_header_is_as_long_as_the_table_says() {
 fn a_header_is_read_wherever_it_is_cut() {
     let _shows = shows(&["NET-004"]);
     let frame = frames::arp();
-    let whole = answers(Start::default(), &[frame.clone()]);
+    let whole = answers(Start::default(), std::slice::from_ref(&frame));
     for start in starts() {
         let start = Start { sizes: [128; 5], ..start };
         for piece in 1..=frame.len() + 12 {

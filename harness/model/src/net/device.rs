@@ -133,6 +133,10 @@ enum Sent {
     Later,
 }
 
+/// A receive buffer that was taken: its token and chain, and which bytes of the frame it gets,
+/// from where and how many.
+type Buffer = (Token, Chain, usize, usize);
+
 /// A receive queue in a wake-up.
 struct Receiving {
     queue: Option<usize>,
@@ -309,53 +313,14 @@ impl Device {
     ) -> Sent {
         let Some(queue) = receiving.queue else { return Sent::Dropped };
         let port = self.port();
-        let merges = self.bits >> 15 & 1 == 1;
         let header_len = port.header_len();
         // The header is not known before its last buffer is.
         let mut bytes = vec![0; header_len];
         bytes.extend(reply);
-        let mut taken: Vec<(Token, Chain, usize, usize)> = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let mut chain = Chain::new();
-            let (token, is_good) = match host.pop(queue, &mut chain) {
-                Pop::Chain { token } => (token, true),
-                Pop::Dropped { token, error } => {
-                    self.broken.push(error.rule(host.form()));
-                    (token, false)
-                }
-                Pop::Yield if receiving.has_put => {
-                    give_up(host, queue, taken);
-                    return Sent::Later;
-                }
-                Pop::Empty | Pop::Yield | Pop::Stopped(_) => {
-                    give_up(host, queue, taken);
-                    return Sent::Dropped;
-                }
-            };
-            let is_short = merges && chain.writable < header_len as u64;
-            if !is_good || chain.readable > 0 || is_short {
-                // DC-123
-                for (token, ..) in taken.drain(..) {
-                    let _ = host.put(queue, token, 0);
-                }
-                let _ = host.put(queue, token, 0);
-                receiving.has_put = true;
-                at = 0;
-                continue;
-            }
-            let left = bytes.len() - at;
-            let len = usize::try_from(chain.writable).map_or(left, |room| room.min(left));
-            if !merges && len < left {
-                let _ = host.unpop(queue, token); // NET-022, NET-026
-                return Sent::Dropped;
-            }
-            if !taken.is_empty() {
-                write(host, &chain, 0, &bytes[at..at + len]);
-            }
-            taken.push((token, chain, at, len));
-            at += len;
-        }
+        let taken = match self.gather(host, queue, receiving, &bytes) {
+            Ok(taken) => taken,
+            Err(sent) => return sent,
+        };
         let buffers = u16::try_from(taken.len()).unwrap_or(u16::MAX);
         let about = About { sum: Sum::Unknown, cut: None, joined: None, hash: None, buffers };
         let Ok(header) = header::receive(&port, reply, &about) else {
@@ -376,10 +341,65 @@ impl Device {
         });
         Sent::Delivered
     }
+
+    /// Takes as many buffers as these bytes need, and fills all but the first.
+    fn gather(
+        &mut self,
+        host: &mut impl Host,
+        queue: usize,
+        receiving: &mut Receiving,
+        bytes: &[u8],
+    ) -> Result<Vec<Buffer>, Sent> {
+        let merges = self.bits >> 15 & 1 == 1;
+        let least = self.port().header_len() as u64;
+        let mut taken: Vec<Buffer> = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let mut chain = Chain::new();
+            let (token, is_good) = match host.pop(queue, &mut chain) {
+                Pop::Chain { token } => (token, true),
+                Pop::Dropped { token, error } => {
+                    self.broken.push(error.rule(host.form()));
+                    (token, false)
+                }
+                Pop::Yield if receiving.has_put => {
+                    give_up(host, queue, taken);
+                    return Err(Sent::Later);
+                }
+                Pop::Empty | Pop::Yield | Pop::Stopped(_) => {
+                    give_up(host, queue, taken);
+                    return Err(Sent::Dropped);
+                }
+            };
+            let is_short = merges && chain.writable < least;
+            if !is_good || chain.readable > 0 || is_short {
+                // DC-123
+                for (token, ..) in taken.drain(..) {
+                    let _ = host.put(queue, token, 0);
+                }
+                let _ = host.put(queue, token, 0);
+                receiving.has_put = true;
+                at = 0;
+                continue;
+            }
+            let left = bytes.len() - at;
+            let len = usize::try_from(chain.writable).map_or(left, |room| room.min(left));
+            if !merges && len < left {
+                let _ = host.unpop(queue, token); // NET-022, NET-026
+                return Err(Sent::Dropped);
+            }
+            if !taken.is_empty() {
+                write(host, &chain, 0, &bytes[at..at + len]);
+            }
+            taken.push((token, chain, at, len));
+            at += len;
+        }
+        Ok(taken)
+    }
 }
 
 /// Leaves buffers that were taken as if they had not been, the newest first.
-fn give_up(host: &mut impl Host, queue: usize, taken: Vec<(Token, Chain, usize, usize)>) {
+fn give_up(host: &mut impl Host, queue: usize, taken: Vec<Buffer>) {
     for (token, ..) in taken.into_iter().rev() {
         let _ = host.unpop(queue, token);
     }

@@ -83,7 +83,7 @@ pub fn rings(start: &Start) -> [step::Start; QUEUES] {
     let base = |size: u16| match start.form {
         Form::Split => u32::from(start.base) << 16 | u32::from(start.base),
         Form::Packed => {
-            let half = u32::from((start.base & 0x7fff) % size.max(1) | (!start.base & 0x8000));
+            let half = u32::from(((start.base & 0x7fff) % size.max(1)) | (!start.base & 0x8000));
             half << 16 | half
         }
     };
@@ -239,8 +239,8 @@ impl Driver {
                 piece[12] |= 1; // NEXT
             }
         }
+        let table;
         let mut descriptors = Descriptors(pieces.as_slice().into());
-        let mut table = [0; step::DESCRIPTOR_LEN];
         if is_table {
             let len = 16 * descriptors.iter().len();
             let area = if queue == CONTROL { &mut self.commanded } else { &mut self.sent };

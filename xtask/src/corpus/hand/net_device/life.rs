@@ -7,7 +7,7 @@ use vhost_fuzz_harness::ram::Layout;
 use super::{CONTROL, OK, ask, both, command, each, with};
 
 pub(super) fn seeds() -> Vec<Seed> {
-    [restarts(), places()].concat()
+    [restarts(), calls(), places()].concat()
 }
 
 fn restarts() -> Vec<Seed> {
@@ -17,11 +17,6 @@ fn restarts() -> Vec<Seed> {
     let stopped = vec![Step::post(0, 2, 2048), Step::frame(0, frames::arp())];
     let discard = vec![Step::Discard { pair: 0 }, Step::frame(0, frames::arp()), Step::wake(0)];
     let reset = vec![Step::Negotiate { features: bit::VERSION_1 | bit::MRG_RXBUF }];
-    let asked = [frames::arp(), frames::arp()];
-    let called = vec![
-        Step::Wish { queue: 1, flags: 1, event: 0 },
-        Step::Wish { queue: 0, flags: 0, event: 1 },
-    ];
     [
         both(
             "restart",
@@ -66,6 +61,19 @@ fn restarts() -> Vec<Seed> {
             start,
             [arp.clone(), vec![Step::Start(with(bit::HASH_REPORT))], arp.clone()].concat(),
         ),
+    ]
+    .concat()
+}
+
+fn calls() -> Vec<Seed> {
+    let start = Start { rings: 3, ..Start::default() };
+    let arp = ask(&[frames::arp()]);
+    let asked = [frames::arp(), frames::arp()];
+    let called = vec![
+        Step::Wish { queue: 1, flags: 1, event: 0 },
+        Step::Wish { queue: 0, flags: 0, event: 1 },
+    ];
+    [
         both(
             "calls",
             OK,
