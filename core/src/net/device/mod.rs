@@ -151,7 +151,10 @@ impl Device {
     }
 
     /// Forgets what the driver negotiated and said. What the gateway gave out stays given.
+    /// Forgets what the driver negotiated and said, and what the front-end said of the link. What
+    /// the gateway gave out stays given.
     pub fn reset(&mut self) {
+        self.sending.mtu = self.control.config().mtu.unwrap_or(u16::MAX);
         self.negotiated(Features::default());
     }
 
@@ -195,5 +198,27 @@ impl Device {
     #[must_use]
     pub const fn receiver_of(&self, pair: u16) -> u16 {
         if pair < self.control.pairs() { pair } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Mac;
+
+    #[test]
+    fn what_one_front_end_says_of_the_link_does_not_count_for_the_next() {
+        let mac = Mac([2, 0, 0, 0, 0, 2]);
+        for mtu in [None, Some(1500)] {
+            let control = ControlConfig { mtu, ..ControlConfig::new(mac) };
+            let gateway = gateway::Config::new(gateway::GATEWAY_MAC, None);
+            let queue_max = RingSize::check(16, false, 16).unwrap();
+            let mut device = Device::new(Config { control, gateway, queue_max }).unwrap();
+            device.set_mtu(68);
+            device.negotiated(Features::MTU);
+            assert_eq!(device.sending.mtu, 68);
+            device.reset();
+            assert_eq!(device.sending.mtu, mtu.unwrap_or(u16::MAX));
+        }
     }
 }
