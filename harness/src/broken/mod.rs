@@ -24,4 +24,6 @@ pub mod ring_equivalence;
 pub mod server;
 pub mod session;
 pub mod soak;
+#[cfg(feature = "guest")]
+pub mod soak_net;
 pub mod verdicts;

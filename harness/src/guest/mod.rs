@@ -32,7 +32,7 @@ mod backend;
 mod client;
 pub mod packet;
 pub mod parse;
-mod part;
+pub(crate) mod part;
 
 use std::net::Ipv4Addr;
 

@@ -6,9 +6,9 @@ use vhost_fuzz_world::ram::{Area, GuestRam, Shared};
 
 /// What of some memory one driver has for itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'a> {
-    pub(super) ram: &'a Shared,
-    pub(super) areas: &'static [Area],
+pub(crate) struct Part<'a> {
+    pub(crate) ram: &'a Shared,
+    pub(crate) areas: &'static [Area],
 }
 
 impl GuestRam for Part<'_> {

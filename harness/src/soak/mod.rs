@@ -13,6 +13,8 @@ mod bell;
 mod content;
 mod device;
 mod driver;
+#[cfg(feature = "guest")]
+pub mod net;
 mod packed;
 mod report;
 mod split;
