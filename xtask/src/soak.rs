@@ -1,5 +1,7 @@
 //! `cargo xtask soak`: long runs of what `cargo test` runs shortly.
 
+mod net;
+
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ pub(crate) struct Options {
 #[derive(Subcommand)]
 enum What {
     Rings(Rings),
+    Net(net::Net),
 }
 
 /// Send chains from a driver to a device on another thread, through rings of all kinds.
@@ -41,17 +44,22 @@ struct Rings {
 ///
 /// When the optimised program cannot be built or run.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let What::Rings(Rings { chains }) = options.what;
-    if cfg!(debug_assertions) { run_optimised(chains) } else { run_rings(chains) }
+    match options.what {
+        What::Rings(Rings { chains }) if cfg!(debug_assertions) => {
+            run_optimised(&["rings", "--chains", &chains.to_string()])
+        }
+        What::Rings(Rings { chains }) => run_rings(chains),
+        What::Net(net) => net::run(net),
+    }
 }
 
 /// Builds this program as production code is built, and runs that: what the compiler may do to
 /// the order of accesses, it does only then.
-fn run_optimised(chains: u64) -> Result<ExitCode> {
+fn run_optimised(arguments: &[&str]) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     let mut command = cargo();
     command.current_dir(&workspace.root).args(["run", "--release", "--package", "xtask", "--"]);
-    command.args(["soak", "rings", "--chains"]).arg(chains.to_string());
+    command.arg("soak").args(arguments);
     let status = command.status().with_context(|| cannot_start(&command))?;
     // The program has said what is wrong. A signal is no exit code.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
