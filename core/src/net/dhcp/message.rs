@@ -132,6 +132,9 @@ fn decisive<const N: usize>(
     }
 }
 
+/// The fields `file` and `sname`, if there are options in them.
+type Names<'a> = (Option<&'a [u8; 128]>, Option<&'a [u8; 64]>);
+
 /// The options that the server looks at.
 #[derive(Clone, Copy, Default)]
 struct Known<'a> {
@@ -158,9 +161,26 @@ impl<'a> Known<'a> {
         walk(Field::Options, options, |code, value| self.note(code, value))?;
         self.has_kind = self.kind.is_some();
         let all = Options::new(options, None, None);
-        let Some(overload) = self.overload else { return Ok(all) };
+        match self.overload {
+            None => Ok(all),
+            Some(overload) => {
+                let fields = overload.array(option::OVERLOAD, all);
+                let (file, sname) = self.read_names(fields, file, sname)?;
+                Ok(Options::new(options, file, sname))
+            }
+        }
+    }
+
+    /// Walks the names that have options instead: hardly any client sends such a message.
+    #[cold]
+    fn read_names(
+        &mut self,
+        fields: Option<[u8; 1]>,
+        file: &'a [u8; 128],
+        sname: &'a [u8; 64],
+    ) -> Result<Names<'a>, DhcpError> {
         // Anything else than 1, 2 and 3 says nothing, and neither do the other fields (DH-008).
-        let [fields] = overload.array(option::OVERLOAD, all).unwrap_or_default();
+        let [fields] = fields.unwrap_or_default();
         let file = matches!(fields, 1 | 3).then_some(file);
         let sname = matches!(fields, 2 | 3).then_some(sname);
         if let Some(bytes) = file {
@@ -169,7 +189,7 @@ impl<'a> Known<'a> {
         if let Some(bytes) = sname {
             walk(Field::ServerName, bytes, |code, value| self.note(code, value))?;
         }
-        Ok(Options::new(options, file, sname))
+        Ok((file, sname))
     }
 
     /// Notes one more option.
