@@ -1,5 +1,6 @@
-//! The same device by `vhost-user-backend`, `virtio-queue` and `smoltcp`: a loop as the devices of
-//! their authors have it. There are no packed rings.
+//! The same device by `vhost-user-backend`, `virtio-queue` and `smoltcp`: as ours, it takes,
+//! answers and gives back until nothing is left, and then calls the driver. Each buffer that it
+//! gives back is shown to the driver at once, as `virtio-queue` does it. There are no packed rings.
 
 use std::hint::black_box;
 use std::io::{self, Read as _, Write as _};

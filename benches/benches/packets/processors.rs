@@ -1,5 +1,5 @@
-//! A processor for each of the two threads. Which of them share one is not left to the system: it
-//! decides that once for each device, and keeps to it while others are measured.
+//! A processor for each of the two threads. It is not left to the system, which may place one
+//! device well and another beside something else that runs, for as long as both are measured.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
