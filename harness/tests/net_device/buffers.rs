@@ -8,7 +8,7 @@ use vhost_fuzz_harness::net_device::run::check;
 use vhost_fuzz_harness::net_device::{Start, Step, bit, frames};
 use vhost_fuzz_harness::ring::step::Descriptor;
 
-use crate::rig::{BUFFERS, Bare, CALLS, merging, run, starts, with};
+use crate::rig::{BUFFERS, Bare, CALLS, answers, merging, run, starts, with};
 
 /// Header and echo request of 200 bytes have 254 bytes.
 fn echo() -> Vec<u8> {
@@ -138,6 +138,30 @@ fn posted(id: u16, descriptors: &[(u64, u32, u16)]) -> Step<'static> {
         .map(|&(address, len, flags)| Descriptor { address, len, flags })
         .collect();
     Step::Chain { queue: 0, id, descriptors }
+}
+
+#[test]
+fn a_buffer_may_have_as_many_pieces_as_its_ring() {
+    let frame = frames::arp();
+    let whole = answers(Start::default(), std::slice::from_ref(&frame));
+    assert_eq!(whole.len(), 1);
+    for start in starts() {
+        let start = Start { sizes: [128; 5], ..start };
+        // Header and frame have 54 bytes: what is behind them in the buffer is not needed.
+        for count in [1, 2, 8, 9, 17, 18, 19, 33, 54, 65, 128] {
+            let len = 54_u32.div_ceil(count);
+            let pieces: Vec<_> = (0..count)
+                .map(|at| {
+                    let more = if at + 1 < count { flag::NEXT } else { 0 };
+                    (0x2_0000 + 64 * u64::from(at), len, flag::WRITE | more)
+                })
+                .collect();
+            for start in [start, merging(start)] {
+                let steps = [posted(0, &pieces), Step::frame(0, &frame[..]), Step::wake(0)];
+                assert_eq!(run(start, &steps).replies, whole, "{count} {start:?}");
+            }
+        }
+    }
 }
 
 #[test]
