@@ -98,8 +98,8 @@ fn an_answer_goes_to_the_pair_that_asked_or_to_the_first() {
             let steps = [commands, vec![Step::post(post, 1, 2048)], ask.to_vec()].concat();
             assert_eq!(run(start, &steps).replies.len(), count, "{post} {steps:?}");
         }
-        // Without a control queue nobody says how many are used.
-        let both = Start { features: start.features & !CONTROL, ..start };
+        // Without a control queue nobody says how many are used: all that there are.
+        let both = Start { features: start.features & !CONTROL | bit::MQ, ..start };
         let steps = [vec![Step::post(1, 1, 2048)], ask.to_vec()].concat();
         assert_eq!(run(both, &steps).replies.len(), 1);
     }
