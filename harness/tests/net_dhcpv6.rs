@@ -149,6 +149,23 @@ fn messages_of_servers_and_relays_are_ignored() {
     assert_eq!(ask(kind::RELAY_FORWARD, &nested[4..]), Ok(None));
 }
 
+/// There is no room for what a relay says of a client, so it must not be taken (DC-136).
+#[test]
+fn what_a_relay_says_is_not_taken_however_long_it_is() {
+    for kind in [kind::RELAY_FORWARD, kind::RELAY_REPLY] {
+        for code in 0..=255 {
+            for len in [0, 1, 2, 3, 7, 8, 9, 16, 17, 18, 19, 34, 66, 130, 255, 257, 1200] {
+                // Behind the hops and two addresses, of which `message` has three bytes.
+                let said = [&[0; 30], &option(code, &vec![0xee; len])[..]].concat();
+                for cut in [0, 1, said.len() - 31] {
+                    let got = ask(kind, &said[..said.len() - cut]);
+                    assert_eq!(got, Ok(None), "{kind} {code} {len} {cut}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_reply_says_who_asked_what_and_who_answers() {
     let _shows = shows(&["V6-007"]);
@@ -419,16 +436,27 @@ fn a_checksum_of_0_is_sent_as_all_ones() {
 
 #[test]
 fn a_reply_that_does_not_fit_is_none() {
-    let draft = message(kind::DECLINE, &known()).frame();
-    let frame = Frame::parse(&draft).unwrap();
-    let packet = Packet::parse(frame.payload).unwrap().unwrap();
-    let mut server = Server::new(config(0)).unwrap();
-    let mut out = [0xa5; 200];
-    let needed = MESSAGE + 4 + 14 + 14 + 6;
-    for room in 0..needed {
-        let got = server.answer(&frame, &packet, Transport::Complete, 0, &mut out[..room]);
-        assert_refused!(got, Dhcpv6Error::Room { needed });
-        assert_eq!(out, [0xa5; 200]);
+    let eight: Vec<u8> = (0..8).flat_map(|id| association(id, &[LEASE])).collect();
+    let front = MESSAGE + 4 + 14 + 14;
+    for (kind, options, needed) in [
+        (kind::DECLINE, known(), front + 6),
+        // One with the address, and seven that say that there is none.
+        (kind::SOLICIT, [client(), eight].concat(), front + 44 + 7 * 22),
+    ] {
+        let draft = message(kind, &options).frame();
+        let frame = Frame::parse(&draft).unwrap();
+        let packet = Packet::parse(frame.payload).unwrap().unwrap();
+        let mut server = Server::new(config(0)).unwrap();
+        let mut out = [0xa5; 400];
+        for room in 0..needed {
+            let room = &mut out[..room];
+            let got = server.answer(&frame, &packet, Transport::Complete, 0, room);
+            assert_refused!(got, Dhcpv6Error::Room { needed });
+            assert_eq!(out, [0xa5; 400]);
+        }
+        let got = server.answer(&frame, &packet, Transport::Complete, 0, &mut out);
+        assert_eq!(got, Ok(Some(needed)));
+        assert!(out[needed..].iter().all(|byte| *byte == 0xa5), "it ends where it says");
     }
 }
 
