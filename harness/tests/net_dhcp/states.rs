@@ -1,7 +1,7 @@
 //! What a server remembers: one offer, one lease, and that an address was declined.
 
 use vhost_fuzz_core::net::Mac;
-use vhost_fuzz_core::net::dhcp::{Client, Lease, Server, Silence, kind};
+use vhost_fuzz_core::net::dhcp::{Client, Config, Lease, Server, Silence, kind};
 use vhost_fuzz_harness::dhcp::{ADDRESS, Draft, ELSEWHERE, FAR_ROUTER, GUEST, Setup};
 use vhost_fuzz_harness::evidence::shows;
 
@@ -172,5 +172,51 @@ fn nothing_is_allocated() {
         let used =
             allocation_counter::measure(|| outcome = Some(server.handle(&request, 0, &mut out)));
         assert_eq!((used.count_total, outcome.is_some_and(|it| it.is_ok())), (0, true));
+    }
+}
+
+/// Whatever is asked, and however it ends: the next time the server is as it was the first time.
+/// So nothing is counted up to where it overflows, how far that may be (DH-050).
+#[test]
+fn no_message_leaves_anything_behind() {
+    let setup = Setup([Setup::RELAYS, 0]);
+    let config = Config { hold_ms: 0, ..setup.config() };
+    let relay = |draft: Draft| draft.giaddr(ELSEWHERE).from(ELSEWHERE);
+    let round = [
+        Draft::discover(),
+        Draft::discover().option(61, &[1; 200]).option(61, &[2; 55]).option(82, &[1, 2, 3, 4]),
+        Draft::selecting(setup),
+        Draft::renewing(setup),
+        Draft::rebinding(),
+        Draft::rebooting(),
+        Draft::new(kind::REQUEST).requested(ELSEWHERE),
+        Draft::new(kind::REQUEST).requested(ADDRESS).server(ELSEWHERE),
+        Draft::new(kind::REQUEST),
+        Draft::inform(ADDRESS),
+        Draft::inform(ADDRESS).option(55, &[1, 3, 6, 15, 121, 1, 1]),
+        relay(Draft::discover()),
+        relay(Draft::new(kind::INFORM).ciaddr(ADDRESS)),
+        Draft::new(9),
+        Draft::discover().option(50, &[1]),
+        Draft::plain(),
+        Draft::release(setup),
+        Draft::release(setup),
+        Draft::selecting(setup),
+        Draft::decline(setup),
+    ];
+    let mut server = server(config);
+    let mut out = [0; 1500];
+    // All that it keeps, but how often the address was declined: that is told, and saturates.
+    let mut after = |draft: &Draft| {
+        let draft = draft.clone().end();
+        let handled = server.handle(&draft.request(), 0, &mut out);
+        let declines = format!("declines: {}", server.declines());
+        (handled, format!("{server:?}").replace(&declines, ""))
+    };
+    let first: Vec<_> = round.iter().map(&mut after).collect();
+    for (at, (draft, first)) in round.iter().zip(&first).enumerate() {
+        let again = after(draft);
+        assert_eq!(again.0, first.0, "message {at}");
+        assert!(again == *first, "something is left behind before or by message {at}");
     }
 }
