@@ -150,7 +150,6 @@ impl Device {
         Ok(())
     }
 
-    /// Forgets what the driver negotiated and said. What the gateway gave out stays given.
     /// Forgets what the driver negotiated and said, and what the front-end said of the link. What
     /// the gateway gave out stays given.
     pub fn reset(&mut self) {
