@@ -1,6 +1,7 @@
 //! The examples of the README, compiled: each of their lines stands in this file as well.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use vhost_fuzz_core::session::{Done, Effect, EffectError, Refusal, Reply, Session, Step};
 use vhost_fuzz_core::vhost_user::{Flags, Frame, HEADER_LEN, Header, Kind};
@@ -127,5 +128,43 @@ fn every_line_of_an_example_is_compiled_here() {
     for line in examples.iter().flat_map(|example| example.lines()).map(str::trim) {
         // One import here serves both the example and the test around it.
         assert!(line.is_empty() || is_use(line) || known.contains(&line), "not compiled: {line}");
+    }
+}
+
+#[test]
+fn every_program_that_is_named_is_there() {
+    let readme = include_str!("../../README.md");
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let places = [
+        ("--example ", "harness/examples", 1),
+        ("--bin ", "backend/src/bin", 1),
+        ("--bench ", "benches/benches", 4),
+    ];
+    for (option, folder, at_least) in places {
+        let named: Vec<&str> = readme
+            .lines()
+            // `cargo xtask fuzz --bench` takes a target, not a bench.
+            .filter(|line| !line.contains("cargo xtask"))
+            .filter_map(|line| line.split_once(option))
+            .filter_map(|(_, rest)| rest.split([' ', '`']).next())
+            .collect();
+        assert!(named.len() >= at_least, "{option}: {named:?}");
+        for name in named {
+            let (file, own) = (format!("{name}.rs"), format!("{name}/main.rs"));
+            let is_there = [file, own].iter().any(|path| root.join(folder).join(path).is_file());
+            assert!(is_there, "the README names {option}{name}: no such file in {folder}");
+        }
+    }
+}
+
+#[test]
+fn no_command_has_two_rows() {
+    let readme = include_str!("../../README.md");
+    let rows = readme.lines().filter(|line| line.starts_with("| `"));
+    let mut commands: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    commands.sort_unstable();
+    assert!(commands.len() > 20, "{commands:?}");
+    for pair in commands.windows(2) {
+        assert_ne!(pair[0], pair[1]);
     }
 }
