@@ -384,7 +384,8 @@ impl<D: NetDevice> Side<D> {
         books.now_ms += 60_000;
         let Start { layout, form, rings, gateway, .. } = books.start;
         let rings = rings & !ring::feature::LEGACY;
-        let start = Start { layout, form, rings, gateway, sizes: [4; QUEUES], ..Start::default() };
+        let sizes = [4, 4, 0, 0, 0]; // The others are none of this guest's.
+        let start = Start { layout, form, rings, gateway, sizes, ..Start::default() };
         let operations = books.outcome.operations;
         books.start = start;
         self.wire(&start);
