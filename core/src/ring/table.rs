@@ -68,7 +68,10 @@ impl<'g, B: RingMemory> Table<'g, B> {
     /// Loads an entry of a table that no border goes through.
     #[inline]
     pub(super) fn entry_of(&self, table: &B::Table<'g>, index: u32) -> Result<Descriptor, Fault> {
-        table.descriptor(index).map(Descriptor::of).ok_or(self.gone())
+        match table.descriptor(index) {
+            Some(raw) => Ok(Descriptor::of(raw)),
+            None => Err(self.gone()),
+        }
     }
 
     /// Loads an entry, wherever a border cuts it (VQ-028).
@@ -85,6 +88,7 @@ impl<'g, B: RingMemory> Table<'g, B> {
     }
 
     /// The table was in memory a moment ago: what backs it is shorter than its region.
+    #[cold]
     const fn gone(&self) -> Fault {
         Fault::Shape(Shape::TableOutsideMemory { address: self.address, len: self.len })
     }

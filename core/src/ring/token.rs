@@ -18,21 +18,53 @@ pub struct Token {
     pub(super) slots: u16,
     /// How many were taken before it, modulo 2^16.
     pub(super) sequence: u16,
-    /// It was taken again: the ring does not have it at its front.
-    pub(super) is_retaken: bool,
-    /// Packed, in an in-flight region: the first entry that it has there.
-    pub(super) entry: u16,
+    /// Where it comes from.
+    pub(super) origin: Origin,
     /// Which life of the queue it is of.
     pub(super) epoch: u32,
     /// Writable bytes, at most `u32::MAX`: the used length has 32 bits.
     pub(super) writable: u32,
 }
 
+/// Where a buffer was taken from. With two bits of its own each, a token would be larger than the
+/// 16 bytes that are moved at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Origin(
+    /// Packed, in an in-flight region: the first entry that it has there, which is below 2^15.
+    /// And [`RETAKEN`].
+    u16,
+);
+
+/// It was taken again: the ring does not have it at its front.
+const RETAKEN: u16 = 1 << 15;
+
+impl Origin {
+    /// The front of the ring.
+    pub(super) const RING: Self = Self(0);
+
+    /// What an earlier process owes.
+    pub(super) const AGAIN: Self = Self(RETAKEN);
+
+    /// The same, recorded at an entry of an in-flight region.
+    pub(super) const fn at(self, entry: u16) -> Self {
+        Self(self.0 & RETAKEN | entry & !RETAKEN)
+    }
+
+    /// The entry that it has in an in-flight region.
+    pub(super) const fn entry(self) -> u16 {
+        self.0 & !RETAKEN
+    }
+
+    const fn is_ring(self) -> bool {
+        self.0 & RETAKEN == 0
+    }
+}
+
 impl Token {
     /// Whether it can be taken back while the next token gets the number `taken`.
     #[inline]
     pub(super) const fn is_newest(&self, taken: u16) -> bool {
-        !self.is_retaken && self.sequence == taken.wrapping_sub(1)
+        self.origin.is_ring() && self.sequence == taken.wrapping_sub(1)
     }
 
     /// What the driver knows the buffer by: the head of a split ring, the id of a packed one.

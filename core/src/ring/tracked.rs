@@ -226,7 +226,7 @@ impl<'r, M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> TrackedRing<'r, M,
         let recorded = match &mut self.tracker.region {
             Region::Split { area, .. } => area.fetch(token.id),
             Region::Packed { area, descriptors, .. } => {
-                area.fetch(descriptors).map(|entry| token.entry = entry)
+                area.fetch(descriptors).map(|entry| token.origin = token.origin.at(entry))
             }
         };
         match recorded {
@@ -251,9 +251,10 @@ impl<'r, M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> TrackedRing<'r, M,
             _ => return Err(self.break_down().into()),
         };
         let taken = match taken {
-            Ok(token) => Ok(Token { entry: request, ..token }),
+            Ok(token) => Ok(Token { origin: token.origin.at(request), ..token }),
             Err(PopError::Malformed { token, error }) => {
-                Err(PopError::Malformed { token: Token { entry: request, ..token }, error })
+                let origin = token.origin.at(request);
+                Err(PopError::Malformed { token: Token { origin, ..token }, error })
             }
             error => return error,
         };
@@ -298,7 +299,7 @@ impl<M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> Ring for TrackedRing<'
 
     /// The record goes with the chain (DC-153).
     fn unpop(&mut self, token: Token) -> Result<(), PutError> {
-        let (id, entry) = (token.id, token.entry);
+        let (id, entry) = (token.id, token.origin.entry());
         self.ring.unpop(token)?;
         let forgotten = match &mut self.tracker.region {
             Region::Split { area, .. } => area.unfetch(id),
@@ -323,7 +324,7 @@ impl<M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> Ring for TrackedRing<'
                 return Ok(());
             }
         };
-        batch.push(token.entry);
+        batch.push(token.origin.entry());
         let mut token = Some(token);
         let completed = area.complete_batch(batch, |_| {
             // It is called once.
@@ -351,7 +352,7 @@ impl<M: AreaMemory, B: RingMemory, L: LogMemory + ?Sized> Ring for TrackedRing<'
 
     /// The batch stays recorded until its end is given back (DC-155).
     fn skip(&mut self, token: Token) -> Result<(), PutError> {
-        let (id, entry) = (token.id, token.entry);
+        let (id, entry) = (token.id, token.origin.entry());
         self.ring.skip(token)?;
         match &mut self.tracker.region {
             Region::Split { given, .. } => given.push(id),

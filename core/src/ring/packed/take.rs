@@ -9,6 +9,7 @@ use crate::ring::chain::Collector;
 use crate::ring::guest::{Fault, Near};
 use crate::ring::layout::{DESCRIPTOR, Descriptor, flag};
 use crate::ring::table::Table;
+use crate::ring::token::Origin;
 use crate::ring::{
     Broken, Chain, Layout, Malformed, PopError, PutReason, RingMemory, Setup, Shape, Token,
 };
@@ -72,7 +73,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
         life.next_avail = life.next_avail.after(list.slots, size);
         life.out = life.out.wrapping_add(list.slots);
         self.budget = self.budget.wrapping_sub(1);
-        self.token(list, chain, false).map(Some)
+        self.token(list, chain, Origin::RING).map(Some)
     }
 
     /// Takes a buffer again that an earlier life of the queue has taken and not given back. Its
@@ -101,7 +102,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
         })?;
         self.life.near = near;
         self.life.lost = self.life.lost.wrapping_sub(list.slots);
-        let token = self.token(list, chain, true);
+        let token = self.token(list, chain, Origin::AGAIN);
         if token.is_err() {
             chain.clear();
         }
@@ -211,7 +212,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
 
     /// Gives a list that was taken a token.
     #[inline]
-    fn token(&mut self, list: List, chain: &Chain, is_retaken: bool) -> Result<Token, PopError> {
+    fn token(&mut self, list: List, chain: &Chain, origin: Origin) -> Result<Token, PopError> {
         let List { id, slots, fault } = list;
         let writable = match fault {
             None => u32::try_from(chain.writable_bytes()).unwrap_or(u32::MAX),
@@ -219,8 +220,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> PackedRing<'_, B, L> {
         };
         let sequence = self.life.taken;
         self.life.taken = sequence.wrapping_add(1);
-        let token =
-            Token { id, slots, sequence, is_retaken, entry: 0, epoch: self.epoch, writable };
+        let token = Token { id, slots, sequence, origin, epoch: self.epoch, writable };
         match fault {
             None => Ok(token),
             Some(shape) => {

@@ -9,6 +9,7 @@ use crate::ring::guest::Fault;
 use crate::ring::layout::split::{INDEX, available};
 use crate::ring::layout::{Descriptor, flag};
 use crate::ring::table::Table;
+use crate::ring::token::Origin;
 use crate::ring::{
     Broken, Chain, Layout, Malformed, PopError, PutReason, RingMemory, Setup, Shape, Token,
 };
@@ -72,10 +73,12 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
         };
         self.fuse(step)?;
         let token = match self.walk(head, chain) {
-            Ok(()) => Ok(Token { is_retaken: true, ..self.token(head, chain.writable_bytes()) }),
+            Ok(()) => {
+                Ok(Token { origin: Origin::AGAIN, ..self.token(head, chain.writable_bytes()) })
+            }
             Err(walk) => Err(match self.refuse(walk, head, chain) {
                 PopError::Malformed { token, error } => {
-                    PopError::Malformed { token: Token { is_retaken: true, ..token }, error }
+                    PopError::Malformed { token: Token { origin: Origin::AGAIN, ..token }, error }
                 }
                 error => error,
             }),
@@ -169,15 +172,7 @@ impl<B: RingMemory, L: LogMemory + ?Sized> SplitRing<'_, B, L> {
         let sequence = self.life.taken;
         self.life.taken = sequence.wrapping_add(1);
         let writable = u32::try_from(writable).unwrap_or(u32::MAX);
-        Token {
-            id: head,
-            slots: 1,
-            sequence,
-            is_retaken: false,
-            entry: 0,
-            epoch: self.epoch,
-            writable,
-        }
+        Token { id: head, slots: 1, sequence, origin: Origin::RING, epoch: self.epoch, writable }
     }
 
     /// A chain cannot be used.
@@ -287,22 +282,24 @@ fn follow_table<B: RingMemory, L: LogMemory + ?Sized>(
     limit: u32,
     entry: impl Fn(u32) -> Result<Descriptor, Fault>,
 ) -> Result<(), Fault> {
-    let mut index = 0_u16;
+    let mut index = 0;
     for _ in 0..limit {
-        let Descriptor { address, len, third: flags, fourth: next } = entry(index.into())?;
+        let Descriptor { address, len, third: flags, fourth: next } = entry(index)?;
         if !collector.add_alike(address, len, flags) {
             if flags & flag::INDIRECT != 0 {
-                return Err(Shape::NestedIndirect { entry: index }.into()); // VQ-016
+                // It was a `next`, or is 0.
+                let entry = u16::try_from(index).unwrap_or(u16::MAX);
+                return Err(Shape::NestedIndirect { entry }.into()); // VQ-016
             }
             collector.add(address, len, flags)?;
         }
         if flags & flag::NEXT == 0 {
             return Ok(());
         }
-        if u32::from(next) >= limit {
+        index = next.into();
+        if index >= limit {
             return Err(Shape::NextOutOfRange { next, limit }.into()); // VQ-022
         }
-        index = next;
     }
     Err(Shape::TooManyDescriptors { limit }.into())
 }
