@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 use clap::{ArgGroup, Parser};
 use vhost_fuzz_backend::net::{Config, GUEST_MAC, PAIRS_MAX};
 use vhost_fuzz_core::net::gateway::{self, GATEWAY_IP, GATEWAY_IPV6, GATEWAY_MAC};
+use vhost_fuzz_core::net::rate::Limiter;
 use vhost_fuzz_core::net::{Mac, dhcp, dhcpv6};
 
 /// Serves a virtio-net device over vhost-user, and answers like a gateway
@@ -67,6 +68,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 86400)]
     lease: u32,
 
+    /// Replies a second at most; 64 at once
+    #[arg(long, value_name = "REPLIES", default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+
     /// Bytes of the longest packet
     #[arg(long, value_name = "BYTES", default_value_t = 1500,
         value_parser = clap::value_parser!(u16).range(1280..))]
@@ -106,6 +112,9 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) print_capabilities: bool,
 }
+
+/// Replies that may follow each other at once.
+const BURST: u32 = 64;
 
 /// Where front-ends come from.
 #[derive(Clone, Debug)]
@@ -157,6 +166,7 @@ impl Options {
 
     fn configure_ipv4(&self, gateway: &mut gateway::Config) -> Result<(), String> {
         gateway.mtu = self.mtu;
+        gateway.limiter = Limiter::new(self.rate, BURST);
         gateway.arp.mac = self.gateway_mac;
         gateway.arp.owned = [self.gateway_ipv4].into_iter().collect();
         gateway.arp.is_proxy = self.proxy_arp;
