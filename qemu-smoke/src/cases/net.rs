@@ -1,0 +1,168 @@
+//! A Linux guest behind our back-end.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::guest::{self, COMMAND, Pair};
+use super::{Case, Group, Need};
+use crate::link::Listens;
+use crate::machine::NetOptions;
+use crate::trial::Trial;
+
+/// How long a case may take: a boot and some pings.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How often a driver is taken away from its device and comes back.
+const RESETS: usize = 20;
+
+/// Pairs of queues, and processors of the guest, of which each has one.
+const PAIRS: u16 = 2;
+
+const SPLIT: NetOptions = NetOptions::DEFAULT;
+const PACKED: NetOptions = NetOptions { is_packed: true, ..SPLIT };
+
+/// A case with a guest, in the group that its name begins with.
+const fn case(
+    group: Group,
+    name: &'static str,
+    shows: &'static str,
+    run: fn(&mut Trial) -> Result<()>,
+) -> Case {
+    let needs = &[Need::Qemu, Need::Guest];
+    Case { name, group, shows, needs, limit: LIMIT, is_in_ci: false, run }
+}
+
+/// The same, which every change has to pass.
+const fn in_ci(case: Case) -> Case {
+    Case { is_in_ci: true, ..case }
+}
+
+pub(super) const CASES: &[Case] = &[
+    in_ci(case(Group::Net, "net.connect", "QEMU connects: lease, ping, neighbours", |trial| {
+        whole(trial, &SPLIT)
+    })),
+    in_ci(case(Group::Net, "net.listen", "QEMU listens, and the back-end connects", |trial| {
+        whole(trial, &NetOptions { listens: Listens::Front, ..SPLIT })
+    })),
+    Case {
+        needs: &[Need::Qemu, Need::Guest, Need::Dhclient],
+        ..case(Group::Net, "net.dhclient", "a second DHCP client, over IPv4 and IPv6", |trial| {
+            let mut pair = Pair::start(trial, &SPLIT, &[])?;
+            guest::lease_of_dhclient(trial, &mut pair.machine)?;
+            guest::ping(trial, &mut pair.machine)?;
+            pair.end(trial)
+        })
+    },
+    case(Group::Net, "net.mergeable-off", "receive buffers for whole frames", |trial| {
+        whole(trial, &NetOptions { is_mergeable: false, ..SPLIT })
+    }),
+    case(Group::Net, "net.indirect-off", "chains without indirect tables", |trial| {
+        whole(trial, &NetOptions { is_indirect: false, ..SPLIT })
+    }),
+    case(Group::Net, "net.event-idx-off", "notifications by flags alone", |trial| {
+        whole(trial, &NetOptions { has_event_idx: false, ..SPLIT })
+    }),
+    case(Group::Net, "net.resets", "a driver that goes and comes back twenty times", |trial| {
+        resets(trial, &SPLIT)
+    }),
+    in_ci(case(Group::Packed, "packed.connect", "packed rings: lease, ping, neighbours", |trial| {
+        whole(trial, &PACKED)
+    })),
+    case(Group::Packed, "packed.listen", "packed rings, and QEMU listens", |trial| {
+        whole(trial, &NetOptions { listens: Listens::Front, ..PACKED })
+    }),
+    case(Group::Packed, "packed.mergeable-off", "receive buffers for whole frames", |trial| {
+        whole(trial, &NetOptions { is_mergeable: false, ..PACKED })
+    }),
+    case(Group::Packed, "packed.indirect-off", "chains without indirect tables", |trial| {
+        whole(trial, &NetOptions { is_indirect: false, ..PACKED })
+    }),
+    case(Group::Packed, "packed.event-idx-off", "notifications by flags alone", |trial| {
+        whole(trial, &NetOptions { has_event_idx: false, ..PACKED })
+    }),
+    case(Group::Packed, "packed.resets", "a driver that goes and comes back twenty times", |trial| {
+        resets(trial, &PACKED)
+    }),
+    case(Group::Mq, "mq.split", "two pairs of queues, and both are used", |trial| {
+        both_pairs(trial, &NetOptions { pairs: PAIRS, ..SPLIT })
+    }),
+    case(Group::Mq, "mq.packed", "the same with packed rings", |trial| {
+        both_pairs(trial, &NetOptions { pairs: PAIRS, ..PACKED })
+    }),
+];
+
+/// From boot to power-off: what a guest expects of its network.
+fn whole(trial: &mut Trial, options: &NetOptions) -> Result<()> {
+    let mut pair = Pair::start(trial, options, &[])?;
+    let machine = &mut pair.machine;
+    guest::negotiated(trial, machine, options)?;
+    guest::lease(trial, machine)?;
+    guest::ping(trial, machine)?;
+    guest::ping_v6(trial, machine)?;
+    pair.end(trial)
+}
+
+/// A driver is unbound from its device, which resets it, and bound again. Each time the device
+/// works, with rings that begin anew.
+fn resets(trial: &mut Trial, options: &NetOptions) -> Result<()> {
+    let mut pair = Pair::start(trial, options, &[])?;
+    let machine = &mut pair.machine;
+    let device = machine.must("basename $(readlink /sys/class/net/eth0/device)", COMMAND)?;
+    let device = device.trim();
+    for turn in 1..=RESETS {
+        let again = format!(
+            "cd /sys/bus/virtio/drivers/virtio_net && echo {device} >unbind && \
+             cat /sys/bus/virtio/devices/{device}/status && echo {device} >bind && \
+             cat /sys/bus/virtio/devices/{device}/status"
+        );
+        let text = machine.must(&again, COMMAND).with_context(|| format!("turn {turn}"))?;
+        let status: Vec<_> = text.lines().map(str::trim).collect();
+        // ACKNOWLEDGE, and DRIVER_OK with all before it.
+        ensure!(status == ["0x00000001", "0x0000000f"], "turn {turn}: status {status:?}");
+        let address = format!(
+            "ip link set eth0 up && ip addr add {ip}/32 dev eth0 && ip route add {gateway} dev eth0",
+            ip = crate::back_end::GUEST_IP,
+            gateway = vhost_fuzz_core::net::gateway::GATEWAY_IP,
+        );
+        machine.must(&address, COMMAND).with_context(|| format!("turn {turn}"))?;
+        let ping = format!("ping -c 1 -W 2 {}", vhost_fuzz_core::net::gateway::GATEWAY_IP);
+        let text = machine.must(&ping, COMMAND).with_context(|| format!("turn {turn}"))?;
+        guest::received(&text, 1).with_context(|| format!("turn {turn}"))?;
+    }
+    trial.note("resets", format!("{RESETS}, and an answer after each"));
+    guest::negotiated(trial, machine, options)?;
+    guest::lease(trial, machine)?;
+    pair.end(trial)
+}
+
+/// Both processors of a guest send, each through the queues that are its own.
+fn both_pairs(trial: &mut Trial, options: &NetOptions) -> Result<()> {
+    let mut pair = Pair::start(trial, options, &["-smp", "2"])?;
+    let machine = &mut pair.machine;
+    guest::negotiated(trial, machine, options)?;
+    let queues = machine.must("ls /sys/class/net/eth0/queues", COMMAND)?;
+    let names: Vec<_> = queues.split_whitespace().collect();
+    ensure!(names == ["rx-0", "rx-1", "tx-0", "tx-1"], "the guest has these queues: {names:?}");
+    guest::lease(trial, machine)?;
+    guest::ping(trial, machine)?;
+    for processor in 0..PAIRS {
+        let mask = 1 << processor;
+        let ping =
+            format!("taskset {mask} ping -c 5 -W 2 {}", vhost_fuzz_core::net::gateway::GATEWAY_IP);
+        let text = machine.must(&ping, COMMAND)?;
+        guest::received(&text, 5).with_context(|| format!("processor {processor}"))?;
+    }
+    let text = machine.must("grep virtio0- /proc/interrupts", COMMAND)?;
+    let mut calls = Vec::new();
+    for queue in 0..PAIRS {
+        let name = format!("virtio0-input.{queue}");
+        let line = text.lines().find(|line| line.trim_end().ends_with(&name));
+        let line = line.with_context(|| format!("no interrupt {name}: {text}"))?;
+        let count: u64 = line.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).sum();
+        ensure!(count > 0, "the receive queue {queue} never called: {text}");
+        calls.push(format!("{name} {count}"));
+    }
+    trial.note("calls", calls.join(", "));
+    pair.end(trial)
+}

@@ -1,0 +1,136 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cases::Group;
+
+/// Smoke tests with a real QEMU on both ends of the vhost-user socket
+///
+/// Exit code 0: all passed. 1: something failed, or the environment lacks what is needed. 2: the
+/// command line is not understood.
+#[derive(Debug, Parser)]
+#[command(name = "qemu-smoke", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What is installed, and whether KVM really boots a guest
+    Check(Common),
+    /// Every case, by name and group
+    List,
+    /// Messages and protocol against our back-end and against a scripted one
+    Basic(RunOptions),
+    /// A Linux guest behind our back-end: lease, ping, resets
+    Net(RunOptions),
+    /// The same with packed rings
+    Packed(RunOptions),
+    /// Several pairs of queues
+    Mq(RunOptions),
+    /// A back-end that is killed and comes back, and a guest that moves
+    Reconnect(RunOptions),
+    /// iPXE of QEMU's own ROM: a guest that needs no kernel
+    Ipxe(RunOptions),
+    /// QEMU as the back-end: blocks through qemu-storage-daemon
+    Blk(RunOptions),
+    /// Latency, round trips, packets and blocks per second
+    Perf(RunOptions),
+    /// Many, rude and slow clients at once
+    Stress(RunOptions),
+    /// The test pipeline inside a guest, with a report
+    Vm(RunOptions),
+    /// Every case of every group
+    All(RunOptions),
+    /// The cases that every change has to pass
+    Ci(RunOptions),
+    /// Cases by their names, or by how their names begin
+    Run {
+        /// Names, as `list` prints them, or beginnings of names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        #[command(flatten)]
+        options: RunOptions,
+    },
+}
+
+/// What each command that starts a guest is told.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// What runs the guest
+    #[arg(long, value_enum, default_value_t = Accel::Auto)]
+    pub(crate) accel: Accel,
+
+    /// The QEMU to use [default: qemu-system-x86_64 of the search path]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu: Option<PathBuf>,
+
+    /// The kernel of the guest; its modules are looked for in /lib/modules or beside it
+    /// [default: what `setup` has fetched]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: Option<PathBuf>,
+
+    /// Where kernel and guest image are kept [default: target/qemu-smoke]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// How cases are run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// Write the results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// Write the results as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Keep the logs of cases that passed, too, and say where they are
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// Save every session that crosses a socket as a script
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// A case that cannot run because something is not installed has failed
+    #[arg(long, env = "VHOST_FUZZ_REQUIRE_QEMU", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) require: bool,
+}
+
+/// What runs the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accel {
+    /// KVM if it boots a guest in time, else TCG
+    Auto,
+    /// KVM
+    Kvm,
+    /// TCG
+    Tcg,
+}
+
+impl Command {
+    /// The group of cases that it runs, if it is one of those commands.
+    pub(crate) fn group(&self) -> Option<(Group, &RunOptions)> {
+        Some(match self {
+            Self::Basic(options) => (Group::Basic, options),
+            Self::Net(options) => (Group::Net, options),
+            Self::Packed(options) => (Group::Packed, options),
+            Self::Mq(options) => (Group::Mq, options),
+            Self::Reconnect(options) => (Group::Reconnect, options),
+            Self::Ipxe(options) => (Group::Ipxe, options),
+            Self::Blk(options) => (Group::Blk, options),
+            Self::Perf(options) => (Group::Perf, options),
+            Self::Stress(options) => (Group::Stress, options),
+            Self::Vm(options) => (Group::Vm, options),
+            _ => return None,
+        })
+    }
+}
