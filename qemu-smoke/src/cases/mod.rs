@@ -2,6 +2,7 @@
 
 mod guest;
 mod net;
+mod reconnect;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -100,7 +101,7 @@ pub(crate) struct Case {
 
 /// All cases, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [net::CASES].into_iter().flatten()
+    [net::CASES, reconnect::CASES].into_iter().flatten()
 }
 
 /// Prints all cases.
