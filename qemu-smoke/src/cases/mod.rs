@@ -1,7 +1,9 @@
 //! What is tried: a table of named cases.
 
 mod guest;
+mod ipxe;
 mod net;
+mod perf_guest;
 mod reconnect;
 
 use std::process::ExitCode;
@@ -101,7 +103,7 @@ pub(crate) struct Case {
 
 /// All cases, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [net::CASES, reconnect::CASES].into_iter().flatten()
+    [net::CASES, reconnect::CASES, ipxe::CASES, perf_guest::CASES].into_iter().flatten()
 }
 
 /// Prints all cases.
