@@ -4,6 +4,7 @@
 //! * [`TestBackend`]: the reference back-end in a thread, at a path of its own.
 //! * [`VhostTestClient`]: a guest behind the front-end of the `vhost` crate, with memory of its
 //!   own. Point it at any other back-end, and the same tests run there.
+//! * [`VirtioClient`]: what is below it, for devices of every kind.
 //! * [`packet`]: frames that a guest sends.
 //! * [`parse`]: what somebody else's parser reads in the frames that it gets.
 //!
@@ -30,14 +31,19 @@
 
 mod backend;
 mod client;
+mod error;
 pub mod packet;
 pub mod parse;
 pub(crate) mod part;
+mod virtio;
 
 use std::net::Ipv4Addr;
 
 pub use backend::TestBackend;
-pub use client::{ClientError, Options, VhostTestClient};
+pub use client::{Options, VhostTestClient};
+pub use error::ClientError;
+pub use part::Part;
+pub use virtio::VirtioClient;
 
 /// The Ethernet address of the gateway.
 pub const GATEWAY_MAC: [u8; 6] = vhost_fuzz_core::net::gateway::GATEWAY_MAC.0;

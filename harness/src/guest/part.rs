@@ -6,9 +6,11 @@ use vhost_fuzz_world::ram::{Area, GuestRam, Shared};
 
 /// What of some memory one driver has for itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Part<'a> {
-    pub(crate) ram: &'a Shared,
-    pub(crate) areas: &'static [Area],
+pub struct Part<'a> {
+    /// The memory.
+    pub ram: &'a Shared,
+    /// What of it.
+    pub areas: &'static [Area],
 }
 
 impl GuestRam for Part<'_> {
