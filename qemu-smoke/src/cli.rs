@@ -23,6 +23,12 @@ pub(crate) enum Command {
     Check(Common),
     /// Every case, by name and group
     List,
+    /// Negotiates with a back-end that listens, and prints what it offers, field by field
+    Client {
+        /// Where it listens
+        #[arg(long, value_name = "PATH")]
+        socket: PathBuf,
+    },
     /// Messages and protocol against our back-end and against a scripted one
     Basic(RunOptions),
     /// A Linux guest behind our back-end: lease, ping, resets

@@ -15,12 +15,15 @@ mod programs;
 mod cases;
 mod check;
 mod cli;
+mod client;
+mod front;
 mod image;
 mod interrupt;
 mod link;
 mod machine;
 mod places;
 mod process;
+mod scripted;
 mod suite;
 mod tools;
 mod trial;
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Check(common) => check::run(common),
+        Command::Client { socket } => client::run(socket),
         Command::List => Ok(cases::list()),
         Command::Run { names, options } => suite::run_named(names, options),
         Command::All(options) => suite::run_all(false, options),

@@ -2,6 +2,7 @@
 
 mod guest;
 mod ipxe;
+mod basic;
 mod net;
 mod perf_guest;
 mod reconnect;
@@ -104,6 +105,8 @@ pub(crate) struct Case {
 /// All cases, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     [net::CASES, reconnect::CASES, ipxe::CASES, perf_guest::CASES].into_iter().flatten()
+    let groups = basic::CASES.into_iter().chain([net::CASES]);
+    groups.flatten()
 }
 
 /// Prints all cases.
