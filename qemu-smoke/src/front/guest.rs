@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::retry_on_intr;
+use vhost_fuzz_core::inflight::Geometry;
 use vhost_fuzz_core::vhost_user::features::{protocol, virtio};
 use vhost_fuzz_core::vhost_user::payload::{Inflight, VringAddr};
 use vhost_fuzz_core::vhost_user::{FrontendRequest as R, Payload};
@@ -20,7 +21,7 @@ use vhost_fuzz_world::ram::{Area, GuestRam as _, Layout, Shared};
 use super::FrontEnd;
 
 /// Entries of a queue.
-pub(crate) const SIZE: u16 = 128;
+const SIZE: u16 = 256;
 
 /// Receive buffers that are posted.
 const BUFFERS: usize = 32;
@@ -68,12 +69,7 @@ impl Guest {
     ///
     /// # Errors
     /// The back-end does not do as it should.
-    pub(crate) fn start(
-        path: &Path,
-        format: Format,
-        features: u64,
-        wished: u64,
-    ) -> Result<Self> {
+    pub(crate) fn start(path: &Path, format: Format, features: u64, wished: u64) -> Result<Self> {
         let mut front_end = FrontEnd::connect(path)?;
         let ram = Shared::new(Layout::Large)?;
         negotiate(&mut front_end, format, features, wished)?;
@@ -130,14 +126,24 @@ impl Guest {
 
     /// Asks for an in-flight area for both queues.
     fn get_inflight(&mut self) -> Result<(Inflight, OwnedFd)> {
-        let wanted = Inflight {
-            mmap_size: 0,
-            mmap_offset: 0,
-            num_queues: 2,
-            queue_size: SIZE,
-            padding: 0,
-        };
+        let wanted =
+            Inflight { mmap_size: 0, mmap_offset: 0, num_queues: 2, queue_size: SIZE, padding: 0 };
         self.front_end.get(R::GET_INFLIGHT_FD, Payload::Inflight(wanted), &[])?.inflight()
+    }
+
+    /// Requests of a split ring that the back-end has taken and not given back, by what it has
+    /// recorded: behind a header of 16 bytes, each descriptor has 16, the first of which is 1.
+    ///
+    /// # Errors
+    /// The area cannot be read.
+    pub(crate) fn recorded(&self, queue: usize) -> Result<usize> {
+        let (area, fd) = self.area.as_ref().context("nothing is recorded")?;
+        let geometry = Geometry { queues: area.num_queues, queue_size: SIZE, packed: false };
+        let start = geometry.region_offset(u16::try_from(queue)?).context("no region")?;
+        let mut bytes = vec![0; usize::try_from(geometry.region_len())?];
+        let len = rustix::io::pread(fd, &mut bytes, area.mmap_offset + start)?;
+        ensure!(len == bytes.len(), "the in-flight area is too short");
+        Ok(bytes.chunks(16).skip(1).filter(|entry| entry[0] == 1).count())
     }
 
     /// Hands the in-flight area over.
@@ -283,12 +289,7 @@ impl Guest {
     }
 }
 
-fn negotiate(
-    front_end: &mut FrontEnd,
-    format: Format,
-    features: u64,
-    wished: u64,
-) -> Result<()> {
+fn negotiate(front_end: &mut FrontEnd, format: Format, features: u64, wished: u64) -> Result<()> {
     let packed = if format == Format::Packed { virtio::RING_PACKED } else { 0 };
     let needed = virtio::VERSION_1 | virtio::PROTOCOL_FEATURES | features | packed;
     front_end.negotiate(needed, wished)?;

@@ -11,5 +11,5 @@ mod strict;
 mod wire;
 
 pub(crate) use negotiation::Negotiation;
-pub(crate) use strict::{Answer, FrontEnd};
-pub(crate) use wire::{PATIENCE, Received, Wire, encode};
+pub(crate) use strict::FrontEnd;
+pub(crate) use wire::{PATIENCE, Wire, encode};

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use vhost_fuzz_core::vhost_user::features::{self, Names, protocol, virtio};
 use vhost_fuzz_core::vhost_user::payload::Config;
 use vhost_fuzz_core::vhost_user::{FrontendRequest as R, Payload};
 
-use super::FrontEnd;
+use super::{FrontEnd, PATIENCE};
 
 /// Most bytes of a configuration space that every back-end hands out.
 const CONFIG_MAX: u32 = 256;
@@ -49,7 +50,15 @@ impl Negotiation {
     /// # Errors
     /// Nobody listens, or it does not do as it should.
     pub(crate) fn of(socket: &Path) -> Result<Self> {
-        let mut front_end = FrontEnd::connect(socket)?;
+        Self::within(socket, PATIENCE)
+    }
+
+    /// The same, with a back-end that may take so long for a message.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub(crate) fn within(socket: &Path, patience: Duration) -> Result<Self> {
+        let mut front_end = FrontEnd::connect_within(socket, patience)?;
         let features = front_end.number(R::GET_FEATURES)?;
         front_end.must(R::SET_OWNER, Payload::None, &[])?;
         let chosen = features & (virtio::VERSION_1 | virtio::PROTOCOL_FEATURES);
@@ -85,34 +94,31 @@ impl Negotiation {
             negotiation.status = Some(front_end.number(R::GET_STATUS)?);
         }
         if has_config {
-            negotiation.config = Some(config(&mut front_end, socket, negotiation.chosen)?);
+            negotiation.config = Some(config(front_end, socket, negotiation.chosen)?);
         }
         Ok(negotiation)
     }
 }
 
 /// The longest window of the configuration space that the back-end hands out. One that refuses may
-/// close the connection; then there is another one for the next window.
+/// close the connection, and serves one front-end at a time: each window has its own connection.
 fn config(
-    front_end: &mut FrontEnd,
+    mut front_end: FrontEnd,
     socket: &Path,
     features: u64,
 ) -> Result<Result<Vec<u8>, String>> {
     let mut refused = String::new();
-    for (at, size) in WINDOWS.into_iter().enumerate() {
+    for size in WINDOWS {
         let bytes = vec![0; usize::try_from(size)?];
         let window = Config { offset: 0, size, flags: 0, payload: &bytes };
-        let asked = if at == 0 {
-            front_end.get(R::GET_CONFIG, Payload::Config(window), &[])
-        } else {
-            let mut next = FrontEnd::connect(socket)?;
-            next.negotiate(features, WISHED).context("the next connection")?;
-            next.get(R::GET_CONFIG, Payload::Config(window), &[])
-        };
+        let asked = front_end.get(R::GET_CONFIG, Payload::Config(window), &[]);
         match asked.and_then(|answer| answer.config()) {
             Ok(bytes) => return Ok(Ok(bytes)),
             Err(error) => refused = format!("{error:#}"),
         }
+        drop(front_end);
+        front_end = FrontEnd::connect(socket)?;
+        front_end.negotiate(features, WISHED).context("the next connection")?;
     }
     Ok(Err(refused))
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use arrayvec::ArrayVec;
@@ -10,12 +11,13 @@ use vhost_fuzz_core::vhost_user::features::virtio;
 use vhost_fuzz_core::vhost_user::payload::{
     Inflight, MemTable, RegionBytes, VringAddr, VringFd, VringState,
 };
+use vhost_fuzz_core::vhost_user::request::ReplyClass;
 use vhost_fuzz_core::vhost_user::{
     Frame, FrontendRequest as R, Kind, Layout, MAX_FDS, Message, Payload,
 };
 use vhost_fuzz_world::ram::Shared;
 
-use super::wire::Wire;
+use super::wire::{PATIENCE, Wire};
 
 /// A reply that was found to be right.
 #[derive(Debug)]
@@ -101,9 +103,17 @@ impl FrontEnd {
     /// # Errors
     /// Nobody listens.
     pub(crate) fn connect(path: &Path) -> Result<Self> {
+        Self::connect_within(path, PATIENCE)
+    }
+
+    /// The same, with a back-end that may take so long for a message.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub(crate) fn connect_within(path: &Path, patience: Duration) -> Result<Self> {
         let setup =
             Setup { owner: 1, queues: 256, max_regions: 8, max_mappings: 1, page_size: 4096 };
-        let wire = Wire::connect(path)?;
+        let wire = Wire::connect_within(path, patience)?;
         Ok(Self { wire, strict: Frontend::new(setup), objects: SharedObjects::new(1) })
     }
 
@@ -139,16 +149,16 @@ impl FrontEnd {
     ) -> Result<Option<Answer>> {
         let plain = Message::frontend(request, payload);
         let Self { wire, strict, objects } = self;
-        let acknowledged = plain.with_need_reply();
-        let is_sent = match strict.send(&acknowledged, fds.len(), objects) {
-            Ok(bytes) => wire.bytes(bytes, fds),
-            Err(_) => {
-                let bytes = strict.send(&plain, fds.len(), objects);
-                let bytes = bytes.map_err(|error| anyhow!("{request:?} may not be sent: {error}"));
-                wire.bytes(bytes?, fds)
-            }
-        };
-        is_sent.with_context(|| format!("{request:?}"))?;
+        // Who asks for an acknowledgement of a request that has an answer gets the answer, in which
+        // a library in use leaves the flag as it was: then it is no legal one.
+        let is_answered = plain.row().is_some_and(|row| row.reply.class == ReplyClass::Data);
+        let is_acknowledged = !is_answered
+            && strict.negotiated().has_reply_ack()
+            && request != R::SET_PROTOCOL_FEATURES;
+        let message = if is_acknowledged { plain.with_need_reply() } else { plain };
+        let bytes = strict.send(&message, fds.len(), objects);
+        let bytes = bytes.map_err(|error| anyhow!("{request:?} may not be sent: {error}"))?;
+        wire.bytes(bytes, fds).with_context(|| format!("{request:?}"))?;
         if strict.awaited() == 0 {
             return Ok(None);
         }

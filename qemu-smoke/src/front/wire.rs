@@ -40,6 +40,7 @@ impl Received {
 pub(crate) struct Wire {
     pub(crate) stream: UnixStream,
     receiver: Receiver,
+    patience: Duration,
 }
 
 impl Wire {
@@ -48,15 +49,23 @@ impl Wire {
     /// # Errors
     /// Nobody listens.
     pub(crate) fn connect(path: &Path) -> Result<Self> {
+        Self::connect_within(path, PATIENCE)
+    }
+
+    /// The same, with a back-end that may take so long for a message.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub(crate) fn connect_within(path: &Path, patience: Duration) -> Result<Self> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => anyhow!("{}: there is no such socket", path.display()),
             ErrorKind::ConnectionRefused => anyhow!("nobody listens at {}", path.display()),
             _ => anyhow!("{}: {error}", path.display()),
         })?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         let receiver = Receiver::new(Kind::BACKEND_REPLY, DEFAULT_PAYLOAD_LIMIT);
-        Ok(Self { stream, receiver })
+        Ok(Self { stream, receiver, patience })
     }
 
     /// Sends bytes.
@@ -86,7 +95,7 @@ impl Wire {
                 fds: frame.fds.into_iter().collect(),
             })),
             Err(ReceiveError::System(Errno::AGAIN)) => {
-                bail!("there is no reply within {} s", PATIENCE.as_secs())
+                bail!("there is no reply within {} s", self.patience.as_secs_f64())
             }
             Err(ReceiveError::System(Errno::CONNRESET)) => Ok(None),
             Err(ReceiveError::System(error)) => bail!("nothing can be received: {error}"),
@@ -116,6 +125,10 @@ impl Wire {
         ensure!(reply.code == code, "{request:?} is answered with {:?}", R(reply.code));
         match reply.payload {
             Payload::U64(number) => Ok(number),
+            // Nobody knows what the answer to such a request is like, but for a refusal.
+            Payload::Unknown(&[a, b, c, d, e, f, g, h]) => {
+                Ok(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
+            }
             other => bail!("{request:?} is answered with {other:?}, and not with a number"),
         }
     }
@@ -137,7 +150,7 @@ impl Wire {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
             Ok(_) => bail!("the connection should be closed, and there is a reply"),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                bail!("the connection should be closed, and is open after {} s", PATIENCE.as_secs())
+                bail!("the connection should be closed, and is open: {error}")
             }
             Err(error) => bail!("the connection should be closed: {error}"),
         }

@@ -25,14 +25,8 @@ const fn case(name: &'static str, shows: &'static str, run: fn(&mut Trial) -> Re
     Case { name, group: Group::Basic, shows, needs: &[], limit: LIMIT, is_in_ci: true, run }
 }
 
-pub(super) const CASES: [&[Case]; 6] = [
-    negotiation::CASES,
-    rings::CASES,
-    stream::CASES,
-    packets::CASES,
-    recovery::CASES,
-    peer::CASES,
-];
+pub(super) const CASES: [&[Case]; 6] =
+    [negotiation::CASES, rings::CASES, stream::CASES, packets::CASES, recovery::CASES, peer::CASES];
 
 /// Our back-end, and where front-ends find it.
 #[derive(Debug)]

@@ -15,7 +15,9 @@ use crate::front::PATIENCE;
 use crate::trial::Trial;
 
 pub(super) const CASES: &[Case] = &[
-    case("basic.split", "frames through split rings", |trial| frames(trial, &[], Options::default())),
+    case("basic.split", "frames through split rings", |trial| {
+        frames(trial, &[], Options::default())
+    }),
     case("basic.packed", "frames through packed rings", |trial| {
         frames(trial, &["--packed"], Options { packed: true, ..Options::default() })
     }),
@@ -57,13 +59,18 @@ pub(super) fn is_answer(frame: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Echo requests: more than a ring of the client has entries.
+const ECHOES: u16 = 150;
+
 fn frames(trial: &mut Trial, arguments: &[&str], options: Options) -> Result<()> {
     let mut served = Served::start(trial, arguments)?;
     let mut client = VhostTestClient::with(&served.link.front, options)?;
     client.send_packet(&question())?;
     is_answer(&client.recv_packet(PATIENCE)?)?;
     // More than the ring has entries, in frames of one buffer and of several.
-    for round in 0..200_u16 {
+    for round in 0..ECHOES {
+        // The gateway answers a thousand times a second, and no more.
+        std::thread::sleep(Duration::from_millis(1));
         let data = vec![round.to_le_bytes()[0]; usize::from(round * 37 % 1473)];
         client.send_packet(&packet::echo_request(MAC, GUEST_IP, GATEWAY_IP, &data))?;
         let frame = client.recv_packet(PATIENCE).with_context(|| format!("echo {round}"))?;
@@ -72,7 +79,7 @@ fn frames(trial: &mut Trial, arguments: &[&str], options: Options) -> Result<()>
     }
     trial.note("negotiated", format!("{:#x}", client.features()));
     let at = client.stop()?;
-    trial.note("echoes", format!("200 of 0 to 1472 bytes; the rings stopped at {at:#x?}"));
+    trial.note("echoes", format!("{ECHOES} of 0 to 1472 bytes; the rings stopped at {at:#x?}"));
     drop(client);
     let said = served.ended(trial, 1)?;
     ensure!(said.contains(" 0 malformed, 0 refused"), "the back-end says {said}");
@@ -116,7 +123,8 @@ fn old(trial: &mut Trial) -> Result<()> {
     send(&mut client, &question())?;
     let answer = client.wait(RECEIVE, Instant::now() + PATIENCE)?;
     is_answer(answer.data.get(HEADER..).unwrap_or_default())?;
-    trial.note("negotiated", format!("{:#x}, and SET_VRING_ENABLE was not sent", client.features()));
+    trial
+        .note("negotiated", format!("{:#x}, and SET_VRING_ENABLE was not sent", client.features()));
     Ok(())
 }
 

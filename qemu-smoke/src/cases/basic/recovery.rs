@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
 use vhost_fuzz_core::vhost_user::FrontendRequest as R;
 use vhost_fuzz_core::vhost_user::features::protocol;
 use vhost_fuzz_harness::guest::VhostTestClient;
@@ -16,7 +15,11 @@ use crate::front::guest::Guest;
 use crate::trial::Trial;
 
 pub(super) const CASES: &[Case] = &[
-    case("basic.reconnect", "fifty front-ends, one after the other, each with its rings", reconnect),
+    case(
+        "basic.reconnect",
+        "fifty front-ends, one after the other, each with its rings",
+        reconnect,
+    ),
     case("basic.second-waits", "a second front-end waits until the first is gone", second_waits),
     case("basic.restart", "a back-end that was killed comes back at the same path", restart),
     case("basic.in-flight", "the back-end is killed: each request comes back once", in_flight),
@@ -66,30 +69,28 @@ fn restart(trial: &mut Trial) -> Result<()> {
     served.serves()
 }
 
-/// Requests that wait when a back-end is killed.
-const REQUESTS: usize = 100;
+/// Requests that are made available at once.
+const REQUESTS: usize = 200;
 
 /// Kills.
-const ROUNDS: u64 = 12;
+const KILLS: usize = 12;
+
+/// How long a back-end serves until it is killed.
+const TRAFFIC: Duration = Duration::from_millis(15);
 
 fn in_flight(trial: &mut Trial) -> Result<()> {
     let wanted = protocol::MQ | protocol::REPLY_ACK | protocol::INFLIGHT_SHMFD;
     let mut served = Served::start(trial, &[])?;
     let mut guest = Guest::start(&served.link.front, Format::Split, 0, wanted)?;
     ensure!(guest.is_recorded(), "no in-flight area is offered");
-    let mut open = Vec::new();
-    for round in 0..ROUNDS {
-        // It finds all of them when it goes on, and is killed somewhere among them.
-        served.back_end.process().signal(Signal::SIGSTOP)?;
-        for _ in 0..REQUESTS {
-            guest.send(&question())?;
-        }
-        guest.kick(TRANSMIT)?;
-        served.back_end.process().signal(Signal::SIGCONT)?;
-        std::thread::sleep(Duration::from_micros(40 * round));
+    let mut kills = Vec::new();
+    let mut sent = 0;
+    for round in 0..KILLS {
+        sent += traffic(&mut guest, Instant::now() + TRAFFIC)?;
         served.back_end.kill();
-        let before = returned(&mut guest, TRANSMIT)?;
-        open.push(REQUESTS - before);
+        returned(&mut guest, TRANSMIT)?;
+        let kill = Kill { open: guest.in_flight(TRANSMIT), taken: guest.recorded(TRANSMIT)? };
+        kills.push(kill);
         served.back_end.restart(trial)?;
         guest.move_to(&served.link.front, wanted)?;
         guest.kick(TRANSMIT)?;
@@ -99,17 +100,44 @@ fn in_flight(trial: &mut Trial) -> Result<()> {
             let left = guest.in_flight(TRANSMIT);
             next.with_context(|| format!("round {round}: {left} requests do not come back"))?;
         }
-        // The answers that came; their buffers are for the next ones.
-        guest.front_end.number(R::GET_FEATURES)?;
-        for _ in 0..returned(&mut guest, RECEIVE)? {
+    }
+    let [open, taken] = [|kill: &&Kill| kill.open > 0, |kill: &&Kill| kill.taken > 0]
+        .map(|is_so| kills.iter().filter(is_so).count());
+    trial.note("requests", format!("{sent}, each of which came back once"));
+    trial.note("kills", format!("{KILLS}; requests were open in {open}, and taken in {taken}"));
+    let words: Vec<_> = kills.iter().map(|kill| format!("{}/{}", kill.taken, kill.open)).collect();
+    trial.note("taken/open", words.join(" "));
+    ensure!(open > 0, "the back-end was never killed while requests were open");
+    Ok(())
+}
+
+/// What a back-end left that was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kill {
+    /// Requests that it had not given back.
+    open: usize,
+    /// Those of which the in-flight area says that it had taken them.
+    taken: usize,
+}
+
+/// Keeps the back-end busy; how many requests were made. Many of them are open in the end.
+fn traffic(guest: &mut Guest, end: Instant) -> Result<usize> {
+    let mut sent = 0;
+    loop {
+        for _ in guest.in_flight(TRANSMIT)..REQUESTS {
+            guest.send(&question())?;
+            sent += 1;
+        }
+        guest.kick(TRANSMIT)?;
+        if Instant::now() > end {
+            return Ok(sent);
+        }
+        returned(guest, TRANSMIT)?;
+        for _ in 0..returned(guest, RECEIVE)? {
             guest.buffer()?;
         }
         guest.kick(RECEIVE)?;
     }
-    let partly = open.iter().filter(|open| (1..REQUESTS).contains(*open)).count();
-    trial.note("kills", format!("{ROUNDS}, with {open:?} of {REQUESTS} requests open"));
-    trial.note("in the middle", format!("{partly} of {ROUNDS}"));
-    Ok(())
 }
 
 /// Takes back what was used; how much it was. A strict driver notices what comes twice.

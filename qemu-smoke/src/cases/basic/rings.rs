@@ -71,6 +71,7 @@ fn stop(trial: &mut Trial, arguments: &[&str], format: Format) -> Result<()> {
     let mut guest = guest(&served, format, packed)?;
     for _ in 0..40 {
         round(&mut guest)?;
+        guest.wait(TRANSMIT, Instant::now() + PATIENCE)?.context("a frame is not given back")?;
     }
     let expected = guest.reached(TRANSMIT);
     let base = guest.front_end.stop(1)?;

@@ -21,15 +21,19 @@ pub(super) const CASES: &[Case] = &[
         let sizes = [DEFAULT_PAYLOAD_LIMIT + 1, 1 << 20, u32::MAX];
         ends(trial, &sizes.map(|size| header(R::SET_FEATURES, Flags::REQUEST.0, size)))
     }),
-    case("basic.payload-wrong-size", "a payload that is shorter or longer than it should be", |trial| {
-        let sizes = [0_u8, 1, 7, 9, 16];
-        let messages = sizes.map(|size| {
-            let mut bytes = header(R::SET_FEATURES, Flags::REQUEST.0, size.into());
-            bytes.extend(vec![0; size.into()]);
-            bytes
-        });
-        ends(trial, &messages)
-    }),
+    case(
+        "basic.payload-wrong-size",
+        "a payload that is shorter or longer than it should be",
+        |trial| {
+            let sizes = [0_u8, 1, 7, 9, 16];
+            let messages = sizes.map(|size| {
+                let mut bytes = header(R::SET_FEATURES, Flags::REQUEST.0, size.into());
+                bytes.extend(vec![0; size.into()]);
+                bytes
+            });
+            ends(trial, &messages)
+        },
+    ),
     case("basic.version", "versions 0, 2 and 3 of the protocol, which do not exist", |trial| {
         ends(trial, &[0, 2, 3].map(|flags| header(R::GET_FEATURES, flags, 0)))
     }),
@@ -91,7 +95,10 @@ fn pieces(trial: &mut Trial) -> Result<()> {
         wire.bytes(byte, &[])?;
     }
     wire.features().context("after a memory table in pieces")?;
-    trial.note("in pieces", format!("{} bytes, and a table of {count} regions", messages.concat().len()));
+    trial.note(
+        "in pieces",
+        format!("{} bytes, and a table of {count} regions", messages.concat().len()),
+    );
     Ok(())
 }
 
