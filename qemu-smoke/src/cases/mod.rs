@@ -3,6 +3,7 @@
 mod guest;
 mod ipxe;
 mod basic;
+mod blk;
 mod net;
 mod perf_guest;
 mod reconnect;
@@ -106,6 +107,7 @@ pub(crate) struct Case {
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     [net::CASES, reconnect::CASES, ipxe::CASES, perf_guest::CASES].into_iter().flatten()
     let groups = basic::CASES.into_iter().chain([net::CASES]);
+    let groups = basic::CASES.into_iter().chain([net::CASES, blk::CASES]);
     groups.flatten()
 }
 
