@@ -33,6 +33,8 @@ pub struct Style {
     pub writable_parts: u16,
     /// Buffers without bytes, whose addresses mean nothing (VQ-029).
     pub empties: u8,
+    /// Cuts leave no buffer without bytes: a device in use takes none.
+    pub is_filled: bool,
     /// Where the buffers are described.
     pub form: Form,
     /// Descriptors and table entries in any order; not with `IN_ORDER` (VQ-057), nor in a packed
@@ -80,6 +82,7 @@ impl Style {
             readable_parts: parts(&mut rng),
             writable_parts: parts(&mut rng),
             empties: if sometimes(&mut rng) { rng.u8(1..4) } else { 0 },
+            is_filled: false,
             form,
             is_shuffled: rng.bool(),
             is_unaligned: rng.bool(),
@@ -168,7 +171,7 @@ impl Side {
             0..=SCATTERED_MAX => None,
             _ => Some(place(self.bytes, style, heap, flight, rng)?),
         };
-        for len in cut(self.bytes, self.parts, rng) {
+        for len in cut(self.bytes, self.parts, style.is_filled, rng) {
             let address = match &mut next {
                 Some(next) if len > 0 => std::mem::replace(next, *next + len),
                 _ => place(len, style, heap, flight, rng)?,
@@ -215,7 +218,13 @@ impl Counts {
 }
 
 /// Cuts bytes into parts. Where there are enough parts, each has one byte, and there are no more.
-fn cut(bytes: u64, parts: usize, rng: &mut Rng) -> impl Iterator<Item = u64> + use<> {
+/// If they are to be filled, there are fewer where two cuts meet.
+fn cut(
+    bytes: u64,
+    parts: usize,
+    is_filled: bool,
+    rng: &mut Rng,
+) -> impl Iterator<Item = u64> + use<> {
     let mut ends: Vec<u64> = if parts as u64 >= bytes {
         (1..=bytes).collect()
     } else {
@@ -223,6 +232,10 @@ fn cut(bytes: u64, parts: usize, rng: &mut Rng) -> impl Iterator<Item = u64> + u
         (0..cuts).map(|_| rng.u64(..=bytes)).chain(std::iter::once(bytes)).collect()
     };
     ends.sort_unstable();
+    if is_filled {
+        ends.retain(|end| *end > 0);
+        ends.dedup();
+    }
     let mut start = 0;
     ends.into_iter().map(move |end| end - std::mem::replace(&mut start, end))
 }
@@ -306,6 +319,18 @@ mod tests {
             assert_eq!(found, readable, "{style:?}");
             let writable_buffers = flight.buffers.iter().filter(|buffer| buffer.is_writable);
             assert_eq!(writable_buffers.map(|buffer| u64::from(buffer.len)).sum::<u64>(), writable);
+        }
+    }
+
+    #[test]
+    fn cuts_that_are_filled_have_all_bytes_and_no_empty_part() {
+        let mut rng = Rng::with_seed(5);
+        for (bytes, parts) in [(16, 9), (3, 2), (1, 5), (0, 3), (4096, 80)] {
+            for _ in 0..100 {
+                let lengths: Vec<_> = cut(bytes, parts, true, &mut rng).collect();
+                assert!(lengths.iter().all(|len| *len > 0) && lengths.len() <= parts);
+                assert_eq!(lengths.iter().sum::<u64>(), bytes);
+            }
         }
     }
 
