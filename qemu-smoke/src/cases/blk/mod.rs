@@ -92,6 +92,7 @@ fn blocks(trial: &mut Trial, rings: u64, form: Form) -> Result<()> {
             readable_parts: parts,
             writable_parts: parts,
             seed: parts.into(),
+            is_filled: true,
             ..Style::default()
         };
         let read = disk.must(0, (kind::READ, 300, &[]), 4096, &style)?;
@@ -128,7 +129,8 @@ fn extras(
         done.push("flush");
     }
     let id = disk.must(0, (kind::GET_ID, 0, &[]), 20, style)?;
-    let id = String::from_utf8_lossy(&id).trim_end_matches('\0').to_owned();
+    let id = id.split(|byte| *byte == 0).next().unwrap_or_default();
+    let id = String::from_utf8_lossy(id).into_owned();
     for (offered, code, name) in [
         (feature::DISCARD, kind::DISCARD, "discard"),
         (feature::WRITE_ZEROES, kind::WRITE_ZEROES, "write-zeroes"),
