@@ -7,6 +7,8 @@ mod blk;
 mod net;
 mod perf_guest;
 mod reconnect;
+mod perf;
+mod stress;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -108,6 +110,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     [net::CASES, reconnect::CASES, ipxe::CASES, perf_guest::CASES].into_iter().flatten()
     let groups = basic::CASES.into_iter().chain([net::CASES]);
     let groups = basic::CASES.into_iter().chain([net::CASES, blk::CASES]);
+    let groups = basic::CASES.into_iter().chain([net::CASES, blk::CASES, perf::CASES, stress::CASES]);
     groups.flatten()
 }
 

@@ -18,6 +18,8 @@ use crate::front::{FrontEnd, Wire};
 use crate::link::{Link, Listens};
 use crate::trial::Trial;
 
+pub(super) use packets::{MAC, is_answer, question};
+
 /// How long a case may take.
 const LIMIT: Duration = Duration::from_secs(60);
 

@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// The Ethernet address of the guest.
-pub(super) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(in crate::cases) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// The queues.
 pub(super) const RECEIVE: usize = 0;
@@ -45,13 +45,13 @@ pub(super) const TRANSMIT: usize = 1;
 pub(super) const HEADER: usize = 12;
 
 /// A question that the gateway answers.
-pub(super) fn question() -> Vec<u8> {
+pub(in crate::cases) fn question() -> Vec<u8> {
     packet::arp_request(MAC, GUEST_IP, GATEWAY_IP)
 }
 
 /// # Errors
 /// It is not the answer to the question.
-pub(super) fn is_answer(frame: &[u8]) -> Result<()> {
+pub(in crate::cases) fn is_answer(frame: &[u8]) -> Result<()> {
     let reply = parse::arp_reply(frame).with_context(|| format!("no ARP reply: {frame:02x?}"))?;
     let is_right = (reply.sender, reply.sender_mac) == (GATEWAY_IP, GATEWAY_MAC)
         && (reply.target, reply.target_mac) == (GUEST_IP, MAC);

@@ -41,10 +41,9 @@ impl Daemon {
         let link = Link::new(trial, "disk", Listens::Back)?;
         let program = trial.shared.tools.storage_daemon.as_ref();
         let mut command = Command::new(program.context("qemu-storage-daemon is not installed")?);
-        command.arg("--blockdev").arg(format!(
-            "driver=file,node-name=file,discard=unmap,filename={}",
-            path.display()
-        ));
+        command
+            .arg("--blockdev")
+            .arg(format!("driver=file,node-name=file,discard=unmap,filename={}", path.display()));
         command.args(["--blockdev", "driver=raw,node-name=disk,discard=unmap,file=file"]);
         command.arg("--export").arg(format!(
             "type=vhost-user-blk,id=export,addr.type=unix,addr.path={},node-name=disk,\

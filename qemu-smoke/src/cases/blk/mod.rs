@@ -14,8 +14,8 @@ use crate::front::disk::{Disk, OK, SECTOR, feature, kind, readable, segment};
 use crate::front::{Negotiation, PATIENCE};
 use crate::trial::Trial;
 
-pub(super) use daemon::Daemon;
-use daemon::{IMAGE, QUEUES};
+use daemon::QUEUES;
+pub(super) use daemon::{Daemon, IMAGE};
 
 /// How long a case may take.
 const LIMIT: Duration = Duration::from_secs(60);

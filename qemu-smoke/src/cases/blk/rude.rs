@@ -66,7 +66,11 @@ fn bad() -> Vec<Bad> {
         bad("discard behind the end", readable(kind::DISCARD, 0, &segment(end, 8, 0)), 1),
         bad("discard with unknown flags", readable(kind::DISCARD, 0, &segment(0, 8, 6)), 1),
         bad("discard without a segment", readable(kind::DISCARD, 0, &[]), 1),
-        bad("write-zeroes over the end", readable(kind::WRITE_ZEROES, 0, &segment(end - 1, 2, 0)), 1),
+        bad(
+            "write-zeroes over the end",
+            readable(kind::WRITE_ZEROES, 0, &segment(end - 1, 2, 0)),
+            1,
+        ),
         bad("header of 8 bytes", readable(kind::READ, 0, &[])[..8].to_vec(), 513),
         bad("no header", Vec::new(), 513),
         bad("write without a status", write(0, 512), 0),
