@@ -160,7 +160,7 @@ fn iops(disk: &mut Disk, kind: u32, depth: u32) -> Result<f64> {
         ensure!(status == Some(OK), "request {kind} ends with status {status:?}");
         next(disk)?;
         count += 1;
-        if count % 256 == 0 {
+        if count.is_multiple_of(256) {
             interrupt::check()?;
         }
     }

@@ -121,18 +121,26 @@ fn dawdler(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What a thread does.
+type Job<'a> = Box<dyn FnOnce() -> Result<()> + Send + 'a>;
+
+fn job<'a>(job: impl FnOnce() -> Result<()> + Send + 'a) -> Job<'a> {
+    Box::new(job)
+}
+
 /// Does things at once, each in a thread; the first error of any.
-fn at_once<'a>(jobs: Vec<Box<dyn FnOnce() -> Result<()> + Send + 'a>>) -> Result<()> {
-    let barrier = Barrier::new(jobs.len());
+fn at_once(jobs: Vec<Job<'_>>) -> Result<()> {
+    let barrier = &Barrier::new(jobs.len());
     thread::scope(|scope| {
-        let begin = |job: Box<dyn FnOnce() -> Result<()> + Send + 'a>| {
-            let barrier = &barrier;
-            scope.spawn(move || {
-                barrier.wait();
-                job()
+        let threads: Vec<_> = jobs
+            .into_iter()
+            .map(|job| {
+                scope.spawn(move || {
+                    barrier.wait();
+                    job()
+                })
             })
-        };
-        let threads: Vec<_> = jobs.into_iter().map(begin).collect();
+            .collect();
         let ended: Vec<_> = threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
         ended.into_iter().try_for_each(|end| end.map_err(|_| anyhow!("a client panicked"))?)
     })
@@ -182,15 +190,8 @@ fn stress(trial: &mut Trial, run: impl FnOnce(&Path, &mut Trial) -> Result<()>) 
 
 fn clients(trial: &mut Trial, count: usize) -> Result<()> {
     stress(trial, |path, _| {
-        let inside = AtomicUsize::new(0);
-        at_once(
-            (0..count)
-                .map(|_| {
-                    let inside = &inside;
-                    Box::new(move || good(path, inside)) as Box<dyn FnOnce() -> _ + Send>
-                })
-                .collect(),
-        )
+        let inside = &AtomicUsize::new(0);
+        at_once((0..count).map(|_| job(move || good(path, inside))).collect())
     })
 }
 
@@ -205,9 +206,7 @@ fn many(trial: &mut Trial, rude: Rude) -> Result<()> {
 }
 
 fn slow(trial: &mut Trial) -> Result<()> {
-    stress(trial, |path, _| {
-        at_once((0..20).map(|_| Box::new(|| dawdler(path)) as Box<_>).collect())
-    })
+    stress(trial, |path, _| at_once((0..20).map(|_| job(|| dawdler(path))).collect()))
 }
 
 /// Connections of each sort of client, when all are there at once.
@@ -218,15 +217,15 @@ const SLOW: usize = 10;
 fn all(trial: &mut Trial) -> Result<()> {
     stress(trial, |path, trial| {
         let inside = AtomicUsize::new(0);
-        let mut jobs: Vec<Box<dyn FnOnce() -> Result<()> + Send>> = Vec::new();
+        let mut jobs = Vec::new();
         for _ in 0..4 {
-            jobs.push(Box::new(|| (0..GOOD / 4).try_for_each(|_| good(path, &inside))));
+            jobs.push(job(|| (0..GOOD / 4).try_for_each(|_| good(path, &inside))));
         }
         for rude in [Rude::Mute, Rude::HalfOpen, Rude::Oversized, Rude::Mute, Rude::HalfOpen] {
-            jobs.push(Box::new(move || rude.visits(path, RUDE)));
+            jobs.push(job(move || rude.visits(path, RUDE)));
         }
         for _ in 0..2 {
-            jobs.push(Box::new(|| (0..SLOW / 2).try_for_each(|_| dawdler(path))));
+            jobs.push(job(|| (0..SLOW / 2).try_for_each(|_| dawdler(path))));
         }
         at_once(jobs)?;
         trial.note("clients", format!("{GOOD} good, {} rude, {SLOW} slow", 5 * RUDE));
