@@ -185,3 +185,22 @@ fn blocks(trial: &mut Trial) -> Result<()> {
     build(trial);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_what_is_sorted() {
+        let times: Vec<_> = (1..=1000).map(Duration::from_micros).collect();
+        let [median, p99, max] = [500, 990, 1000].map(|at| share(&times, at).as_micros());
+        assert_eq!([median, p99, max], [500, 990, 1000]);
+        assert_eq!(share(&[], 990), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_absurdly_slow_is_an_error() {
+        assert!(judge("requests", 99.0, 100.0).is_err());
+        assert!(judge("requests", 101.0, 100.0).is_ok());
+    }
+}

@@ -21,7 +21,7 @@ use vhost_fuzz_world::ram::{Area, GuestRam as _, Layout, Shared};
 use super::FrontEnd;
 
 /// Entries of a queue.
-const SIZE: u16 = 256;
+const SIZE: u16 = 1024;
 
 /// Receive buffers that are posted.
 const BUFFERS: usize = 32;

@@ -166,3 +166,30 @@ impl fmt::Display for Negotiation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_offered_is_said_to_be_so() {
+        let old = Negotiation {
+            features: virtio::VERSION_1,
+            chosen: virtio::VERSION_1,
+            protocol: None,
+            chosen_protocol: None,
+            queues: None,
+            mem_slots: None,
+            status: None,
+            config: None,
+        };
+        let text = old.to_string();
+        assert_eq!(text.lines().next(), Some("features              0x100000000 (VERSION_1)"));
+        assert_eq!(text.matches("not offered").count(), 5, "{text}");
+        let new = Negotiation { queues: Some(2), config: Some(Ok(vec![7; 17])), ..old };
+        let text = new.to_string();
+        assert!(text.contains("queues                2\n"), "{text}");
+        assert!(text.contains("configuration space   17 bytes\n  0000 "), "{text}");
+        assert!(text.ends_with("0010                07"), "{text}");
+    }
+}
