@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// Bytes of the longest seed: `cargo xtask fuzz` has libFuzzer cut longer inputs.
+pub const SEED_LIMIT: usize = 8192;
+
 /// What the manifest says about one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -36,6 +36,7 @@ pub mod offload;
 pub mod oracle;
 #[cfg(any(feature = "peer-vhost", feature = "peer-virtio-queue"))]
 pub mod peer;
+pub mod recording;
 pub mod report;
 pub mod ring;
 pub mod run;

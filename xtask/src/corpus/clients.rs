@@ -13,12 +13,12 @@ use std::path::Path;
 use anyhow::Result;
 use vhost_fuzz_core::net::{ethernet, ipv4, udp};
 use vhost_fuzz_harness::clients::{Recording, pcap, recordings, setup};
-use vhost_fuzz_harness::corpus::{Entry, Seed};
+use vhost_fuzz_harness::corpus::{Entry, SEED_LIMIT, Seed};
 use vhost_fuzz_harness::target::dhcp;
 use vhost_fuzz_harness::{gateway, ipv6};
 
 use super::judge::judge;
-use super::manifest::{SEED_LIMIT, Update};
+use super::manifest::Update;
 use super::summary;
 use kind::Kind;
 

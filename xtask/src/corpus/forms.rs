@@ -6,12 +6,13 @@ use anyhow::Result;
 use vhost_fuzz_core::vhost_user::request::{Row, forms as rows};
 use vhost_fuzz_core::vhost_user::{Channel, Direction, Kind};
 use vhost_fuzz_harness::corpus::{Entry, Seed};
+use vhost_fuzz_harness::recording::fds;
 use vhost_fuzz_harness::script::{self, Record};
 use vhost_fuzz_harness::seeds::{Distinct, Form, forms_of};
 
 use super::judge::ACCEPT;
 use super::manifest::Update;
-use super::{fds, summary};
+use super::summary;
 
 /// The origin of these seeds.
 pub(super) const ORIGIN: &str = "form";

@@ -14,14 +14,13 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use vhost_fuzz_core::vhost_user::{Channel, Direction, Flags, HEADER_LEN, Kind, Message, request};
 use vhost_fuzz_harness::context::Context;
 use vhost_fuzz_harness::corpus::{Entry, Seed};
+use vhost_fuzz_harness::recording::{self, Act, Call, Connection, Recorded};
 use vhost_fuzz_harness::seeds;
 use vhost_fuzz_model::vhost_user::message as model;
 
 use super::judge::{ACCEPT, judge};
 use super::manifest::{self, Update};
-use super::session::{self, Connection, Recorded};
-use super::strace::{self, Act, Call};
-use super::{front_end, recording, summary};
+use super::{front_end, strace, summary};
 
 /// What the origin of an imported seed begins with; the stem of the log follows.
 pub(super) const ORIGIN: &str = "trace ";
@@ -49,7 +48,7 @@ pub(super) fn updates(root: &Path, paths: &[PathBuf]) -> Result<Vec<Update>> {
     let (mut scripts, mut conversations) = (Vec::new(), Vec::new());
     let mut messages = Singles::with_seeds_of_other_logs(root, is_ours)?;
     for log in &logs {
-        let sessions = session::sessions(&log.calls);
+        let sessions = recording::sessions(&log.calls);
         ensure!(
             !sessions.is_empty(),
             "{}: no descriptor on which a front-end sends vhost-user requests",
@@ -61,7 +60,7 @@ pub(super) fn updates(root: &Path, paths: &[PathBuf]) -> Result<Vec<Update>> {
             let taken = scripts.len() - earlier;
             scripts.extend(script_seeds(log, taken, session)?);
             conversations.extend(conversation_seed(log, number, session));
-            for message in session.iter().flat_map(session::messages) {
+            for message in session.iter().flat_map(recording::messages) {
                 messages.add(log, &message)?;
             }
         }
@@ -106,7 +105,7 @@ fn check_complete(log: &Log, connection: &Connection<'_>) -> Result<()> {
 
 /// How many connections, requests, replies and descriptors a session has.
 fn counts(session: &[Connection<'_>]) -> String {
-    let messages: Vec<_> = session.iter().flat_map(session::messages).collect();
+    let messages: Vec<_> = session.iter().flat_map(recording::messages).collect();
     let count =
         |direction| messages.iter().filter(|message| message.kind.direction == direction).count();
     format!(
@@ -268,8 +267,12 @@ fn shows(message: &Recorded) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::check::TRACES;
+    use crate::corpus::judge::BackEnd;
     use vhost_fuzz_harness::corpus;
     use vhost_fuzz_harness::script::{self, Record};
+    use vhost_fuzz_harness::session::offer::ScriptOffer;
+    use vhost_fuzz_model::session::Step;
 
     /// Features in two iovecs, a kick with its descriptor sent in two pieces, its reply received
     /// in two pieces with a bit too many, and calls on other descriptors.
@@ -378,5 +381,48 @@ mod tests {
         std::fs::write(root.join("a.strace"), LOG).expect("written");
         let twice = [root.join("a.strace"), root.join("a.strace")];
         assert!(updates(root, &twice).expect_err("twice").to_string().contains("same names"));
+    }
+
+    /// Payloads of the replies to what a back-end is asked about itself and its rings.
+    fn facts<'a>(replies: impl Iterator<Item = &'a [u8]>) -> Vec<(u32, &'a [u8])> {
+        let fact = |bytes: &'a [u8]| {
+            let (code, _) = bytes.split_first_chunk()?;
+            let code = u32::from_ne_bytes(*code);
+            [1, 11, 15, 17, 36].contains(&code).then(|| (code, &bytes[HEADER_LEN..]))
+        };
+        replies.filter_map(fact).collect()
+    }
+
+    #[test]
+    fn the_model_answers_as_the_recorded_back_ends_did() {
+        let logs = corpus::root().join(TRACES);
+        let mut answered = 0;
+        for entry in std::fs::read_dir(logs).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "strace") {
+                continue;
+            }
+            let log = std::fs::read_to_string(&path).expect("a log");
+            let calls = strace::parse(&log).expect("a log");
+            for session in recording::sessions(&calls) {
+                let script = recording::conversation(&session).expect("a script");
+                let records = script::decode(&script);
+                let mut back_end = BackEnd::new(&ScriptOffer::of_script(&records));
+                let heard: Vec<_> = records
+                    .iter()
+                    .flat_map(|record| back_end.record(record, None).answers)
+                    .collect();
+                let ours = facts(heard.iter().filter_map(|answer| match &answer.step {
+                    Step::Reply { bytes, .. } => Some(&bytes[..]),
+                    _ => None,
+                }));
+                let messages: Vec<_> = session.iter().flat_map(recording::messages).collect();
+                let theirs = messages.iter().filter(|message| message.kind == Kind::BACKEND_REPLY);
+                let theirs = facts(theirs.map(|message| &message.bytes[..]));
+                assert_eq!(ours, theirs, "{}", path.display());
+                answered += ours.len();
+            }
+        }
+        assert!(answered > 50, "{answered} replies");
     }
 }

@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use vhost_fuzz_harness::corpus::{self, Manifest, Seed};
+use vhost_fuzz_harness::corpus::{self, Manifest, SEED_LIMIT, Seed};
 
 use super::judge::judge;
 
 /// Longest name of a seed, so that it can be read in a listing.
 const NAME_LIMIT: usize = 80;
-
-/// Longest seed: `cargo xtask fuzz` has libFuzzer cut longer inputs.
-pub(super) const SEED_LIMIT: usize = 8192;
 
 /// Longest line of a manifest entry.
 const SHOWS_LIMIT: usize = 200;

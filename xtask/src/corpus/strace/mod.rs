@@ -10,40 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use syntax::Value;
-
-/// What a call did to a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
-    /// Bytes were sent.
-    Send,
-    /// Bytes were received.
-    Receive,
-    /// The peer has closed its end: a receive call returned 0.
-    End,
-    /// The descriptor was closed.
-    Close,
-    /// A call whose arguments are not read here moved bytes.
-    Unread,
-}
-
-/// One call that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Call {
-    /// Line of the log, from 1: where the call returned.
-    pub(super) line: usize,
-    /// The descriptor.
-    pub(super) fd: i64,
-    /// What happened.
-    pub(super) act: Act,
-    /// The bytes that the log shows, at most `len`.
-    pub(super) bytes: Vec<u8>,
-    /// How many bytes went over the socket: the value that the call returned.
-    pub(super) len: usize,
-    /// Descriptors in the control data.
-    pub(super) fds: usize,
-    /// The kernel cut the control data.
-    pub(super) control_truncated: bool,
-}
+use vhost_fuzz_harness::recording::{Act, Call};
 
 /// A line that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

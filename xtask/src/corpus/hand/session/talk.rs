@@ -8,10 +8,9 @@ use vhost_fuzz_core::vhost_user::payload::{
 use vhost_fuzz_core::vhost_user::{
     BackendRequest, Channel, FrontendRequest as Fe, Kind, Layout, Message, Payload,
 };
+use vhost_fuzz_harness::recording::fds;
 use vhost_fuzz_harness::script::{self, FdKind, Record};
 use vhost_fuzz_harness::session::offer::ScriptOffer;
-
-use crate::corpus::fds;
 
 /// Bytes of a memory region of these scripts.
 pub(super) const SIZE: u64 = 0x20_0000;

@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use vhost_fuzz_core::vhost_user::features::protocol;
 use vhost_fuzz_core::vhost_user::payload::VringState;
 use vhost_fuzz_core::vhost_user::{Channel, FrontendRequest, HEADER_LEN, Kind, Message, Payload};
-use vhost_fuzz_harness::script::Record;
-use vhost_fuzz_harness::session::offer::ScriptOffer;
 
-use crate::corpus::session::{self, Connection, Recorded};
+use super::session::{self, Connection, Recorded};
+use crate::script::Record;
+use crate::session::offer::ScriptOffer;
 
 /// Virtio device id of a network device.
 const NET: u32 = 1;
@@ -186,55 +186,35 @@ pub(super) fn results(messages: &[Recorded]) -> HashMap<usize, Vec<Record<'stati
 
 #[cfg(test)]
 mod tests {
-    use vhost_fuzz_harness::{corpus, script};
-    use vhost_fuzz_model::session::Step;
-
+    use super::super::log::Log;
     use super::*;
-    use crate::corpus::check::TRACES;
-    use crate::corpus::judge::BackEnd;
-    use crate::corpus::strace::parse;
-
-    fn hex(words: &[u32]) -> String {
-        words.iter().flat_map(|word| word.to_ne_bytes()).map(|b| format!("\\x{b:02x}")).collect()
-    }
-
-    fn line(call: &str, words: &[u32]) -> String {
-        let len = 4 * words.len();
-        format!("1 {call}(3, \"{}\", {len}) = {len}\n", hex(words))
-    }
-
-    const ASK: &str = "write";
-    const TELL: &str = "read";
 
     /// Two rings that run; one is asked for its position twice, the other once, with flags 0xd.
-    fn log() -> String {
-        [
-            line(ASK, &[3, 1, 0]),
-            line(ASK, &[1, 1, 0]),
-            line(TELL, &[1, 5, 8, 0x4000_0000, 1]),
-            line(ASK, &[15, 1, 0]),
-            line(TELL, &[15, 5, 8, 0xb, 0]),
-            line(ASK, &[17, 9, 0]),
-            line(TELL, &[17, 0xd, 8, 2, 0]),
-            line(ASK, &[24, 1, 20, 52, 8, 0, 0, 0]),
-            line(ASK, &[8, 1, 8, 4, 0x2000]),
-            line(ASK, &[12, 1, 8, 0x100, 0]),
-            line(ASK, &[12, 1, 8, 0x101, 0]),
-            line(ASK, &[11, 1, 8, 0, 0]),
-            line(TELL, &[11, 5, 8, 0, 7]),
-            line(ASK, &[11, 1, 8, 0, 0]),
-            line(TELL, &[11, 5, 8, 0, 7]),
-            line(ASK, &[11, 9, 8, 1, 0]),
-            line(TELL, &[11, 0xd, 8, 1, 9]),
-        ]
-        .concat()
+    fn log() -> Log {
+        Log::default()
+            .send(3, &[3, 1, 0])
+            .send(3, &[1, 1, 0])
+            .receive(3, &[1, 5, 8, 0x4000_0000, 1])
+            .send(3, &[15, 1, 0])
+            .receive(3, &[15, 5, 8, 0xb, 0])
+            .send(3, &[17, 9, 0])
+            .receive(3, &[17, 0xd, 8, 2, 0])
+            .send(3, &[24, 1, 20, 52, 8, 0, 0, 0])
+            .send(3, &[8, 1, 8, 4, 0x2000])
+            .send(3, &[12, 1, 8, 0x100, 0])
+            .send(3, &[12, 1, 8, 0x101, 0])
+            .send(3, &[11, 1, 8, 0, 0])
+            .receive(3, &[11, 5, 8, 0, 7])
+            .send(3, &[11, 1, 8, 0, 0])
+            .receive(3, &[11, 5, 8, 0, 7])
+            .send(3, &[11, 9, 8, 1, 0])
+            .receive(3, &[11, 0xd, 8, 1, 9])
     }
 
     #[test]
     fn the_offer_is_what_the_replies_show() {
         let log = log();
-        let calls = parse(&log).expect("a log");
-        let offer = offer(&session::sessions(&calls)[0]);
+        let offer = offer(&session::sessions(&log.calls)[0]);
         assert_eq!((offer.features, offer.protocol_features), (0x1_4000_0000, 0xb));
         // The rings that are used count more than the number in the reply.
         assert_eq!((offer.queues, offer.queue_num), (5, 2));
@@ -245,66 +225,19 @@ mod tests {
 
     #[test]
     fn what_nobody_asked_for_is_what_was_set() {
-        let log = [
-            line(ASK, &[3, 1, 0]),
-            line(ASK, &[2, 1, 8, 0x4000_0000, 1]),
-            line(ASK, &[16, 1, 8, 4, 0]),
-        ]
-        .concat();
-        let calls = parse(&log).expect("a log");
-        let offer = offer(&session::sessions(&calls)[0]);
+        let log = Log::default()
+            .send(3, &[3, 1, 0])
+            .send(3, &[2, 1, 8, 0x4000_0000, 1])
+            .send(3, &[16, 1, 8, 4, 0]);
+        let offer = offer(&session::sessions(&log.calls)[0]);
         assert_eq!((offer.features, offer.protocol_features), (0x1_4000_0000, 4));
         assert_eq!((offer.device, offer.queues), (NET, 1));
-    }
-
-    /// Payloads of the replies to what a back-end is asked about itself and its rings.
-    fn facts<'a>(replies: impl Iterator<Item = &'a [u8]>) -> Vec<(u32, &'a [u8])> {
-        let fact = |bytes: &'a [u8]| {
-            let (code, _) = bytes.split_first_chunk()?;
-            let code = u32::from_ne_bytes(*code);
-            [1, 11, 15, 17, 36].contains(&code).then(|| (code, &bytes[HEADER_LEN..]))
-        };
-        replies.filter_map(fact).collect()
-    }
-
-    #[test]
-    fn the_model_answers_as_the_recorded_back_ends_did() {
-        let logs = corpus::root().join(TRACES);
-        let mut answered = 0;
-        for entry in std::fs::read_dir(logs).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.extension().is_none_or(|extension| extension != "strace") {
-                continue;
-            }
-            let log = std::fs::read_to_string(&path).expect("a log");
-            let calls = parse(&log).expect("a log");
-            for session in session::sessions(&calls) {
-                let script = super::super::conversation(&session).expect("a script");
-                let records = script::decode(&script);
-                let mut back_end = BackEnd::new(&ScriptOffer::of_script(&records));
-                let heard: Vec<_> = records
-                    .iter()
-                    .flat_map(|record| back_end.record(record, None).answers)
-                    .collect();
-                let ours = facts(heard.iter().filter_map(|answer| match &answer.step {
-                    Step::Reply { bytes, .. } => Some(&bytes[..]),
-                    _ => None,
-                }));
-                let messages: Vec<_> = session.iter().flat_map(session::messages).collect();
-                let theirs = messages.iter().filter(|message| message.kind == Kind::BACKEND_REPLY);
-                let theirs = facts(theirs.map(|message| &message.bytes[..]));
-                assert_eq!(ours, theirs, "{}", path.display());
-                answered += ours.len();
-            }
-        }
-        assert!(answered > 50, "{answered} replies");
     }
 
     #[test]
     fn running_rings_stop_where_they_were_recorded() {
         let log = log();
-        let calls = parse(&log).expect("a log");
-        let sessions = session::sessions(&calls);
+        let sessions = session::sessions(&log.calls);
         let results = results(&session::messages(&sessions[0][0]));
         let stops = |value| vec![Record::EffectResult { is_ok: true, value }];
         // The second question about ring 0 finds it standing.

@@ -1,29 +1,73 @@
-//! Sessions as scripts: what was sent and received, piece by piece.
+//! Sessions that somebody saw, as scripts: what was sent and received, piece by piece.
+//!
+//! Who saw them says it in [`Call`]s, as the front-end made them: a log of strace is one source,
+//! a relay between both ends another. [`sessions`] finds the connections in them; [`scripts`] and
+//! [`conversation`] are inputs of the targets `msg_stream` and `session`.
 
 mod backend;
+pub mod fds;
+#[cfg(test)]
+mod log;
+mod session;
 
 use std::collections::HashMap;
 
 use vhost_fuzz_core::vhost_user::Layout;
-use vhost_fuzz_harness::script::{self, Record};
 
-use super::fds;
-use super::manifest::SEED_LIMIT;
-use super::session::{self, Connection, Piece, Recorded};
+use crate::corpus::SEED_LIMIT;
+use crate::script::{self, Record};
+
+pub use session::{Connection, Piece, Recorded, messages, sessions};
+
+/// What a call of the front-end did to a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Bytes were sent.
+    Send,
+    /// Bytes were received.
+    Receive,
+    /// The peer has closed its end: a receive call returned 0.
+    End,
+    /// The descriptor was closed.
+    Close,
+    /// A call whose arguments are not known moved bytes.
+    Unread,
+}
+
+/// One call that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Where it stands among the calls: the line of a log, from 1, in which it returned.
+    pub line: usize,
+    /// The descriptor.
+    pub fd: i64,
+    /// What happened.
+    pub act: Act,
+    /// The bytes that are known, at most `len`.
+    pub bytes: Vec<u8>,
+    /// How many bytes went over the socket: the value that the call returned.
+    pub len: usize,
+    /// Descriptors in the control data.
+    pub fds: usize,
+    /// The kernel cut the control data.
+    pub control_truncated: bool,
+}
 
 /// Bytes of one message record. The format has room for a little more.
 const RECORD_LIMIT: usize = 0x8000;
 
 /// The scripts of a session: one, or more if it is longer than a seed may be. It is parted only
 /// where no stream is inside a message.
-pub(super) fn scripts(session: &[Connection<'_>]) -> Vec<Vec<u8>> {
+#[must_use]
+pub fn scripts(session: &[Connection<'_>]) -> Vec<Vec<u8>> {
     parts(session, Parts::default())
 }
 
 /// The script of a session for a back-end that keeps track of it: what its device offers and how
 /// its effects end is what the recorded back-end showed. Of a session that is longer than a seed
 /// may be it is as much as fits, from the start.
-pub(super) fn conversation(session: &[Connection<'_>]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn conversation(session: &[Connection<'_>]) -> Option<Vec<u8>> {
     let open = vec![backend::offer(session).record()];
     parts(session, Parts { open, has_results: true, ..Parts::default() }).into_iter().next()
 }
@@ -33,7 +77,7 @@ fn parts<'a>(session: &[Connection<'a>], mut parts: Parts<'a>) -> Vec<Vec<u8>> {
         if number > 0 {
             parts.open.push(Record::Reconnect);
         }
-        let messages = session::messages(connection);
+        let messages = messages(connection);
         let begun: HashMap<_, _> =
             messages.iter().rev().map(|message| ((message.piece, message.kind), message)).collect();
         let results =
@@ -112,26 +156,18 @@ impl Parts<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::log::Log;
     use super::*;
-    use crate::corpus::strace::parse;
-    use vhost_fuzz_harness::session::offer::ScriptOffer;
-    use vhost_fuzz_harness::target::msg_stream;
-
-    fn hex(words: &[u32]) -> String {
-        words.iter().flat_map(|word| word.to_ne_bytes()).map(|b| format!("\\x{b:02x}")).collect()
-    }
+    use crate::session::offer::ScriptOffer;
+    use crate::target::msg_stream;
 
     #[test]
     fn a_long_session_is_parted_between_messages() {
-        let (front, back) = (hex(&[8, 9]), hex(&[8, 0, 256]));
-        let whole = hex(&[3, 1, 0]);
-        let mut log = format!("1 write(3, \"{whole}\", 12) = 12\n");
+        let mut log = Log::default().send(3, &[3, 1, 0]);
         for _ in 0..400 {
-            log += &format!("1 write(3, \"{front}\", 8) = 8\n");
-            log += &format!("1 write(3, \"{back}\", 12) = 12\n");
+            log = log.send(3, &[8, 9]).send(3, &[8, 0, 256]);
         }
-        let calls = parse(&log).expect("a log");
-        let sessions = session::sessions(&calls);
+        let sessions = sessions(&log.calls);
         let scripts = scripts(&sessions[0]);
         assert!(scripts.len() > 1);
         let mut bytes = Vec::new();
@@ -149,12 +185,8 @@ mod tests {
 
     #[test]
     fn only_the_first_part_of_a_long_session_is_a_conversation() {
-        let mut log = String::new();
-        for _ in 0..1000 {
-            log += &format!("1 write(3, \"{}\", 12) = 12\n", hex(&[1, 1, 0]));
-        }
-        let calls = parse(&log).expect("a log");
-        let sessions = session::sessions(&calls);
+        let log = (0..1000).fold(Log::default(), |log, _| log.send(3, &[1, 1, 0]));
+        let sessions = sessions(&log.calls);
         let script = conversation(&sessions[0]).expect("a script");
         assert!(script.len() <= SEED_LIMIT, "{}", script.len());
         assert!(scripts(&sessions[0])[0].len() <= SEED_LIMIT);
@@ -165,9 +197,8 @@ mod tests {
 
     #[test]
     fn a_short_session_is_one_script() {
-        let log = format!("1 write(3, \"{}\", 12) = 12\n", hex(&[3, 1, 0]));
-        let calls = parse(&log).expect("a log");
-        let scripts = scripts(&session::sessions(&calls)[0]);
+        let log = Log::default().send(3, &[3, 1, 0]);
+        let scripts = scripts(&sessions(&log.calls)[0]);
         assert_eq!(scripts.len(), 1);
         let kinds = script::decode(&scripts[0]);
         assert_eq!(kinds[1..], [Record::Border, Record::Close]);

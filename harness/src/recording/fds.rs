@@ -3,17 +3,14 @@
 use vhost_fuzz_core::vhost_user::{
     BackendRequest, Channel, Direction, FrontendRequest, Kind, Layout, Message, Payload,
 };
-use vhost_fuzz_harness::script::{FdKind, Record};
+
+use crate::script::{FdKind, Record};
 
 /// The records of `count` descriptors that come with the message `bytes`: what a peer puts
 /// behind them, and how large their files have to be for the fields of the message.
-pub(super) fn records(
-    kind: Kind,
-    layout: Layout,
-    bytes: &[u8],
-    count: usize,
-) -> Vec<Record<'static>> {
-    let code = super::judge::code(bytes).unwrap_or(0);
+#[must_use]
+pub fn records(kind: Kind, layout: Layout, bytes: &[u8], count: usize) -> Vec<Record<'static>> {
+    let code = bytes.first_chunk().map_or(0, |code| u32::from_ne_bytes(*code));
     let payload = Message::decode(kind, layout, bytes, count).map(|message| message.payload);
     (0..count)
         .map(|index| {
@@ -24,7 +21,8 @@ pub(super) fn records(
 }
 
 /// What stands behind the descriptors of a message.
-pub(super) fn fd_kind(kind: Kind, code: u32) -> FdKind {
+#[must_use]
+pub fn fd_kind(kind: Kind, code: u32) -> FdKind {
     let main = FrontendRequest(code);
     let back_end = BackendRequest(code);
     match (kind.channel, kind.direction) {
@@ -78,7 +76,7 @@ fn file_size(payload: &Payload<'_>, index: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vhost_fuzz_harness::seeds;
+    use crate::seeds;
 
     #[test]
     fn every_form_that_carries_descriptors_says_what_they_are() {

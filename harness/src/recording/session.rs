@@ -9,7 +9,7 @@ use vhost_fuzz_core::vhost_user::{
 };
 use vhost_fuzz_core::wire::Reader;
 
-use super::strace::{Act, Call};
+use super::{Act, Call};
 
 /// Protocol feature bits that change how a message is laid out (spec §5.2).
 const LOG_SHMFD: u64 = 1 << 1;
@@ -17,47 +17,49 @@ const XEN_MMAP: u64 = 1 << 17;
 
 /// What one call moved.
 #[derive(Clone, Debug)]
-pub(super) struct Piece<'a> {
+pub struct Piece<'a> {
     /// The call.
-    pub(super) call: &'a Call,
+    pub call: &'a Call,
     /// Channel and direction.
-    pub(super) kind: Kind,
+    pub kind: Kind,
 }
 
 /// One connection from its first byte to its end, with the back-end channel that belongs to it.
 #[derive(Clone, Debug)]
-pub(super) struct Connection<'a> {
+pub struct Connection<'a> {
     /// Everything that was sent and received, in the order of the log.
-    pub(super) pieces: Vec<Piece<'a>>,
+    pub pieces: Vec<Piece<'a>>,
 }
 
 /// A message as it was on the wire.
 #[derive(Clone, Debug)]
-pub(super) struct Recorded {
+pub struct Recorded {
     /// Channel and direction.
-    pub(super) kind: Kind,
+    pub kind: Kind,
     /// Header and payload.
-    pub(super) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// Descriptors that came with it.
-    pub(super) fds: usize,
+    pub fds: usize,
     /// What had been negotiated by then.
-    pub(super) layout: Layout,
+    pub layout: Layout,
     /// The piece, by its number in the connection, that began it.
-    pub(super) piece: usize,
+    pub piece: usize,
     /// The piece that made it whole.
-    pub(super) end: usize,
+    pub end: usize,
 }
 
 impl Recorded {
     /// The header, which a recorded message always has.
-    pub(super) fn header(&self) -> Option<Header> {
+    #[must_use]
+    pub fn header(&self) -> Option<Header> {
         Header::read(&mut Reader::new(&self.bytes)).ok()
     }
 }
 
 /// The sessions of a log: connections that follow each other are one session, as a front-end
 /// that connects again; connections at the same time are sessions of their own.
-pub(super) fn sessions(calls: &[Call]) -> Vec<Vec<Connection<'_>>> {
+#[must_use]
+pub fn sessions(calls: &[Call]) -> Vec<Vec<Connection<'_>>> {
     let mut back_ends = Vec::new();
     let mut mains = Vec::new();
     for group in groups(calls) {
@@ -185,7 +187,8 @@ fn attach<'a>(mains: &mut [Connection<'a>], back_end: Connection<'a>) {
 
 /// The whole messages of a connection, in the order in which they began. Bytes that are no whole
 /// message, as at the end of a log that stops in the middle, are left out.
-pub(super) fn messages(connection: &Connection<'_>) -> Vec<Recorded> {
+#[must_use]
+pub fn messages(connection: &Connection<'_>) -> Vec<Recorded> {
     let mut messages: Vec<_> =
         Kind::ALL.into_iter().flat_map(|kind| stream(connection, kind)).collect();
     messages.sort_by_key(|message| message.piece);
@@ -263,34 +266,20 @@ fn negotiate(layout: &mut Layout, message: &Recorded) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::{Log, bytes};
     use super::*;
-    use crate::corpus::strace::parse;
 
-    fn hex(words: &[u32]) -> String {
-        words.iter().flat_map(|word| word.to_ne_bytes()).map(|b| format!("\\x{b:02x}")).collect()
-    }
-
-    fn send(fd: u32, bytes: &str, len: usize) -> String {
-        format!("1 write({fd}, \"{bytes}\", {len}) = {len}\n")
-    }
-
-    fn receive(fd: u32, bytes: &str, len: usize) -> String {
-        format!("1 read({fd}, \"{bytes}\", {len}) = {len}\n")
-    }
-
-    fn owner() -> String {
-        hex(&[3, 1, 0])
-    }
+    const OWNER: &[u32] = &[3, 1, 0];
 
     #[test]
     fn channels_are_told_by_who_asks() {
-        let log = send(3, &owner(), 12)
-            + &send(3, &hex(&[21, 9, 0]), 12)
-            + &receive(4, &hex(&[2, 9, 0]), 12) // CONFIG_CHANGE_MSG
-            + &send(4, &hex(&[2, 5, 8, 0, 0]), 20)
-            + &send(5, "hello, this is no vhost-user", 28);
-        let calls = parse(&log).expect("a log");
-        let sessions = sessions(&calls);
+        let log = Log::default()
+            .send(3, OWNER)
+            .send(3, &[21, 9, 0])
+            .receive(4, &[2, 9, 0]) // CONFIG_CHANGE_MSG
+            .send(4, &[2, 5, 8, 0, 0])
+            .call(5, Act::Send, b"hello, this is no vhost-user", 0);
+        let sessions = sessions(&log.calls);
         assert_eq!(sessions.len(), 1);
         let kinds: Vec<_> = sessions[0][0].pieces.iter().map(|piece| piece.kind).collect();
         let requests = [Kind::FRONTEND_REQUEST; 2];
@@ -300,44 +289,41 @@ mod tests {
 
     #[test]
     fn the_log_of_a_back_end_has_no_session() {
-        let log = receive(6, &hex(&[1, 1, 0]), 12) + &send(6, &hex(&[1, 5, 8, 0, 0]), 20);
-        assert!(sessions(&parse(&log).expect("a log")).is_empty());
+        let log = Log::default().receive(6, &[1, 1, 0]).send(6, &[1, 5, 8, 0, 0]);
+        assert!(sessions(&log.calls).is_empty());
     }
 
     #[test]
     fn connections_end_at_close_at_eof_and_before_a_second_owner() {
-        let ends = ["1 close(3) = 0\n", "1 read(3, \"\", 12) = 0\n", ""];
-        for end in ends {
-            let log = send(3, &owner(), 12) + end + &send(3, &owner(), 12);
-            let calls = parse(&log).expect("a log");
-            let sessions = sessions(&calls);
+        for end in [Some(Act::Close), Some(Act::End), None] {
+            let mut log = Log::default().send(3, OWNER);
+            if let Some(act) = end {
+                log = log.call(3, act, &[], 0);
+            }
+            let log = log.send(3, OWNER);
+            let sessions = sessions(&log.calls);
             assert_eq!((sessions.len(), sessions[0].len()), (1, 2), "{end:?}");
         }
     }
 
     #[test]
     fn connections_at_the_same_time_are_sessions_of_their_own() {
-        let log = send(3, &owner(), 12) + &send(4, &owner(), 12) + &send(3, &hex(&[1, 1, 0]), 12);
-        let calls = parse(&log).expect("a log");
-        assert_eq!(sessions(&calls).len(), 2);
+        let log = Log::default().send(3, OWNER).send(4, OWNER).send(3, &[1, 1, 0]);
+        assert_eq!(sessions(&log.calls).len(), 2);
     }
 
     #[test]
     fn messages_are_cut_out_of_pieces_with_their_descriptors() {
-        let kick = hex(&[12, 9, 8, 0, 0]);
-        let control = "msg_control=[{cmsg_type=SCM_RIGHTS, cmsg_data=[7]}], ";
-        let message = |bytes: &str, control: &str, len: usize| {
-            let vector = format!("msg_iov=[{{iov_base=\"{bytes}\", iov_len={len}}}]");
-            format!("1 sendmsg(3, {{{vector}, {control}msg_flags=0}}, 0) = {len}\n")
-        };
+        let kick = bytes(&[12, 9, 8, 0, 0]);
+        let two = bytes(&[3, 1, 0, 1, 1, 0]);
         // A header alone, its payload, two messages at once, and one whose end the log lacks.
-        let log = message(&kick[..12 * 4], control, 12)
-            + &message(&kick[12 * 4..], "", 8)
-            + &message(&(owner() + &hex(&[1, 1, 0])), "", 24)
-            + &message(&kick, control, 20)
-            + &message(&kick[..15 * 4], control, 15);
-        let calls = parse(&log).expect("a log");
-        let sessions = sessions(&calls);
+        let log = Log::default()
+            .call(3, Act::Send, &kick[..12], 1)
+            .call(3, Act::Send, &kick[12..], 0)
+            .call(3, Act::Send, &two, 0)
+            .call(3, Act::Send, &kick, 1)
+            .call(3, Act::Send, &kick[..15], 1);
+        let sessions = sessions(&log.calls);
         let messages = messages(&sessions[0][0]);
         let seen: Vec<_> = messages
             .iter()
@@ -348,13 +334,13 @@ mod tests {
 
     #[test]
     fn negotiated_features_change_what_follows() {
-        let log = send(3, &hex(&[16, 1, 8, 0x2_0002, 0]), 20)
-            + &send(3, &hex(&[6, 1, 16, 0, 0, 0, 0]), 28)
-            + &receive(3, &hex(&[5, 5, 48, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 60)
-            + &send(3, &hex(&[5, 1, 0]), 12)
-            + &send(3, &hex(&[5, 1, 0]), 12);
-        let calls = parse(&log).expect("a log");
-        let sessions = sessions(&calls);
+        let log = Log::default()
+            .send(3, &[16, 1, 8, 0x2_0002, 0])
+            .send(3, &[6, 1, 16, 0, 0, 0, 0])
+            .receive(3, &[5, 5, 48, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+            .send(3, &[5, 1, 0])
+            .send(3, &[5, 1, 0]);
+        let sessions = sessions(&log.calls);
         let layouts: Vec<_> =
             messages(&sessions[0][0]).iter().map(|message| message.layout).collect();
         let on = Layout { xen_mmap: true, log_shmfd: true, postcopy_ack: false };
