@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::link::{Link, Listens};
+use crate::link::{Link, Listens, is_listening};
 use crate::process::{Pipes, Process};
 use crate::trial::Trial;
 
@@ -27,7 +27,10 @@ pub(crate) struct BackEnd {
     command: Command,
     name: String,
     log: PathBuf,
-    socket: Option<PathBuf>,
+    /// Where it listens, and where a front-end connects; nothing when it connects itself.
+    sockets: Vec<PathBuf>,
+    /// Who stands between is there as long as the back-end.
+    _link: Link,
 }
 
 impl BackEnd {
@@ -51,8 +54,11 @@ impl BackEnd {
         }
         let log = trial.path(&format!("{name}.log"));
         let process = Process::start(&command, &name, log.clone(), Pipes::None)?;
-        let socket = (listens == Listens::Back).then(|| link.back.clone());
-        let mut back_end = Self { process, command, name, log, socket };
+        let sockets = match listens {
+            Listens::Back => vec![link.back.clone(), link.front.clone()],
+            Listens::Front => Vec::new(),
+        };
+        let mut back_end = Self { process, command, name, log, sockets, _link: link.clone() };
         back_end.wait(trial)?;
         Ok(back_end)
     }
@@ -89,22 +95,11 @@ impl BackEnd {
 
     /// Waits until it is ready for a front-end.
     fn wait(&mut self, trial: &Trial) -> Result<()> {
-        let Some(socket) = self.socket.clone() else { return self.process.check() };
+        self.process.check()?;
         trial.deadline.within(Duration::from_secs(20)).wait_for("the back-end does not listen", || {
             self.process.check()?;
             // What a killed one left at the path refuses connections.
-            Ok(is_listening(&socket).then_some(()))
+            Ok(self.sockets.iter().all(|path| is_listening(path)).then_some(()))
         })
     }
-}
-
-/// Whether somebody listens at a path, without connecting.
-pub(crate) fn is_listening(socket: &std::path::Path) -> bool {
-    // The sockets that listen have the flag SO_ACCEPTCON: Num RefCount Protocol Flags … Path.
-    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let Some(path) = socket.to_str() else { return false };
-    table.lines().any(|line| {
-        let words: Vec<_> = line.split_ascii_whitespace().collect();
-        words.get(3) == Some(&"00010000") && words.last() == Some(&path)
-    })
 }

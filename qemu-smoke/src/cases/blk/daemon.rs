@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::back_end::is_listening;
+use crate::link::is_listening;
 use crate::link::{Link, Listens};
 use crate::process::{Pipes, Process};
 use crate::trial::Trial;
