@@ -1,5 +1,6 @@
 //! What goes wrong on purpose between both ends.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -12,7 +13,7 @@ use super::Faults;
 use super::lane::Piece;
 use super::wire::Side;
 
-/// One call of so many is lost.
+/// Of a ring, one call of so many is lost.
 const LOST: u64 = 5;
 
 /// Calls of a ring that are kept: a back-end may use the one before for a moment longer.
@@ -33,12 +34,13 @@ struct Call {
 pub(super) struct Tamper {
     faults: Faults,
     calls: Vec<Call>,
-    heard: u64,
+    /// Calls so far, by ring.
+    heard: HashMap<Option<u8>, u64>,
 }
 
 impl Tamper {
     pub(super) fn new(faults: Faults) -> Self {
-        Self { faults, calls: Vec::new(), heard: 0 }
+        Self { faults, calls: Vec::new(), heard: HashMap::new() }
     }
 
     /// Whether it has to see whole messages.
@@ -56,7 +58,9 @@ impl Tamper {
             (Side::Front, FrontendRequest::SET_VRING_CALL) if self.faults.loses_calls => {
                 self.listen(piece)?;
             }
-            (Side::Back, FrontendRequest::SET_MEM_TABLE) if self.faults.denies_memory => {
+            (Side::Back, FrontendRequest::SET_MEM_TABLE | FrontendRequest::ADD_MEM_REG)
+                if self.faults.denies_memory =>
+            {
                 // Only an acknowledgement is so short: 0 for success.
                 if let Some((_, payload)) = piece.bytes.split_first_chunk_mut::<HEADER_LEN>()
                     && let Ok(word) = <&mut [u8; 8]>::try_from(payload)
@@ -90,12 +94,13 @@ impl Tamper {
         self.calls.iter().map(|call| call.ours.as_fd())
     }
 
-    /// The back-end has called: passes it on, but for every fifth.
+    /// The back-end has called: passes it on, but for every fifth of a ring.
     pub(super) fn called(&mut self, at: usize) {
         let Some(call) = self.calls.get(at) else { return };
         if event::consume(&call.ours) == Ok(true) {
-            self.heard += 1;
-            if !self.heard.is_multiple_of(LOST) {
+            let heard = self.heard.entry(call.ring).or_default();
+            *heard += 1;
+            if !heard.is_multiple_of(LOST) {
                 // A front-end that is gone waits for nothing.
                 let _ = event::signal(&call.theirs);
             }
