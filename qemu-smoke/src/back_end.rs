@@ -46,7 +46,7 @@ impl BackEnd {
     ) -> Result<Self> {
         let name = link.back.file_name().context("the socket has no name")?.to_string_lossy();
         let name = format!("back-end-{name}");
-        let mut command = Command::new(&trial.shared.tools.responder);
+        let mut command = program(trial)?;
         command.arg("--socket").arg(&link.back).args(["--ipv4", &GUEST_IP.to_string()]);
         command.args(["--ipv6", &GUEST_IPV6.to_string(), "--mac", GUEST_MAC]).args(arguments);
         if listens == Listens::Front {
@@ -102,4 +102,14 @@ impl BackEnd {
             Ok(self.sockets.iter().all(|path| is_listening(path)).then_some(()))
         })
     }
+}
+
+/// What is started: the back-end, or the one that is wrong on purpose.
+fn program(trial: &Trial) -> Result<Command> {
+    if !trial.shared.faults.confuses_dhcp {
+        return Ok(Command::new(&trial.shared.tools.responder));
+    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("faulty-back-end");
+    Ok(command)
 }

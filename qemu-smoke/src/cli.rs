@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cases::Group;
+use crate::faulty;
 
 /// Smoke tests with a real QEMU on both ends of the vhost-user socket
 ///
@@ -53,6 +54,11 @@ pub(crate) enum Command {
     All(RunOptions),
     /// The cases that every change has to pass
     Ci(RunOptions),
+    /// Cases under deliberate faults: passes if each fault makes the case fail that is to see it
+    Selftest(RunOptions),
+    /// What is wrong with DHCP in `selftest`
+    #[command(hide = true)]
+    FaultyBackEnd(faulty::Options),
     /// Cases by their names, or by how their names begin
     Run {
         /// Names, as `list` prints them, or beginnings of names
@@ -102,7 +108,9 @@ pub(crate) struct RunOptions {
     #[arg(long)]
     pub(crate) keep: bool,
 
-    /// Save every session that crosses a socket as a script
+    /// Save every session that crosses a socket as scripts: FOLDER/session/CASE-LINK-N with what
+    /// the device offered in front, and FOLDER/msg_stream/CASE-LINK-N as it was, in parts (.2, .3)
+    /// if it is long. `cargo xtask corpus explain` prints them, `corpus add` makes seeds of them
     #[arg(long, value_name = "FOLDER")]
     pub(crate) record: Option<PathBuf>,
 

@@ -6,6 +6,7 @@
 //! * [`trial`]: what a case is given: a folder of its own, tools, and a deadline.
 //! * [`machine`]: a QEMU with a guest; [`image`]: the guest's kernel and files.
 //! * [`link`]: the socket between a front-end and a back-end.
+//! * [`faulty`]: a back-end that is wrong on purpose, for `selftest`.
 //! * [`check`]: what is installed.
 //!
 //! Every process that is started ends with this one, except a server that is told to stay.
@@ -17,6 +18,7 @@ mod check;
 mod cli;
 mod client;
 mod front;
+mod faulty;
 mod image;
 mod interrupt;
 mod link;
@@ -52,6 +54,8 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Run { names, options } => suite::run_named(names, options),
         Command::All(options) => suite::run_all(false, options),
         Command::Ci(options) => suite::run_all(true, options),
+        Command::Selftest(options) => suite::run_selftest(options),
+        Command::FaultyBackEnd(options) => faulty::run(options),
         other => match other.group() {
             Some((group, options)) => suite::run_group(group, options),
             None => bail!("no cases belong to this command"),

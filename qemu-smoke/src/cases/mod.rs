@@ -9,6 +9,9 @@ mod perf_guest;
 mod reconnect;
 mod perf;
 mod stress;
+mod link;
+mod net;
+mod selftest;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,6 +34,7 @@ pub(crate) enum Group {
     Perf,
     Stress,
     Vm,
+    Selftest,
 }
 
 impl Group {
@@ -47,6 +51,7 @@ impl Group {
             Self::Perf => "perf",
             Self::Stress => "stress",
             Self::Vm => "vm",
+            Self::Selftest => "selftest",
         }
     }
 }
@@ -112,6 +117,12 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     let groups = basic::CASES.into_iter().chain([net::CASES, blk::CASES]);
     let groups = basic::CASES.into_iter().chain([net::CASES, blk::CASES, perf::CASES, stress::CASES]);
     groups.flatten()
+    [link::CASES, net::CASES].into_iter().flatten()
+}
+
+/// What shows that cases notice faults. It is not among [`all`] cases.
+pub(crate) fn selftest() -> impl Iterator<Item = &'static Case> {
+    selftest::CASES.iter()
 }
 
 /// Prints all cases.

@@ -60,6 +60,14 @@ pub(crate) fn run_named(names: &[String], options: &RunOptions) -> Result<ExitCo
     run(cases::all().filter(is_named).collect(), options)
 }
 
+/// Runs cases under deliberate faults.
+///
+/// # Errors
+/// As [`run_group`].
+pub(crate) fn run_selftest(options: &RunOptions) -> Result<ExitCode> {
+    run(cases::selftest().collect(), options)
+}
+
 fn run(cases: Vec<&'static Case>, options: &RunOptions) -> Result<ExitCode> {
     let begin = Instant::now();
     let shared = Arc::new(prepare(&cases, options)?);
