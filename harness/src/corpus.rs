@@ -19,7 +19,7 @@ pub struct Entry {
     /// `accept`, or the id of the rule that the input breaks first, such as `VU-020`.
     pub expect: String,
     /// Where it came from: `trace NAME`, `client NAME`, `form` (generated from the request table),
-    /// `hand` (built for one rule), `regression` or `fuzzer`.
+    /// `hand` (built for one rule), `regression`, `fuzzer`, or `qemu-smoke CASE`.
     pub origin: String,
 }
 

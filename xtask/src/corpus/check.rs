@@ -152,12 +152,12 @@ fn check_origin(root: &Path, origin: &str) -> Result<()> {
     let is_known = match (trace, client) {
         (Some(stem), _) => root.join(TRACES).join(format!("{stem}.strace")).try_exists()?,
         (_, Some(name)) => root.join(FOLDER).join(format!("{name}.{EXTENSION}")).try_exists()?,
-        _ => [forms::ORIGIN, hand::ORIGIN, add::ORIGIN, "fuzzer"].contains(&origin),
+        _ => [forms::ORIGIN, hand::ORIGIN].contains(&origin) || add::is_added(origin),
     };
     ensure!(
         is_known,
-        "origin `{origin}`; expected form, hand, regression, fuzzer, trace NAME with the log \
-         corpus/{TRACES}/NAME.strace, or client NAME with corpus/{FOLDER}/NAME.{EXTENSION}"
+        "origin `{origin}`; expected form, hand, regression, fuzzer, qemu-smoke CASE, trace NAME \
+         with the log corpus/{TRACES}/NAME.strace, or client NAME with corpus/{FOLDER}/NAME.{EXTENSION}"
     );
     Ok(())
 }

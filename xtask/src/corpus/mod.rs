@@ -81,7 +81,7 @@ enum Command {
         #[command(flatten)]
         force: Force,
     },
-    /// Keep a crash or another found input as a regression.
+    /// Keep a crash or another found input, or a session that `qemu-smoke --record` has saved.
     Add {
         /// The target that the input is for.
         target: String,
@@ -93,6 +93,10 @@ enum Command {
         /// One line that tells what it shows.
         #[arg(long)]
         shows: String,
+        /// Where it came from: `regression` for what once broke something, `fuzzer`, or
+        /// `qemu-smoke CASE` with the name of the case in which it was recorded.
+        #[arg(long, default_value = add::ORIGIN)]
+        origin: String,
     },
     /// Count the seeds: how many, how long, how many are accepted, which requests they hold, which
     /// rules of rings they break.
@@ -140,8 +144,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             let path = record::record(*client, out, *force)?;
             println!("new      {}", shown(&path).display());
         }
-        Command::Add { target, file, name, shows } => {
-            add::add(&root, target, file, name, shows)?;
+        Command::Add { target, file, name, shows, origin } => {
+            add::add(&root, target, file, name, shows, origin)?;
         }
         Command::Stats { target } => {
             let names = match target {
