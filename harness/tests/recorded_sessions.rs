@@ -46,6 +46,14 @@ fn replay(bytes: &[u8]) -> (Vec<String>, Outcome) {
 /// and enabled.
 const SESSIONS: &[(&str, usize, &[&str])] = &[
     ("blkio-nbdkit-qsd", 38, &["-sS-sS-"]),
+    ("qemu-smoke-net", 46, &["-e-eSe-e-", "-e-eSe-e-"]),
+    (
+        "qemu-smoke-net-mq",
+        153,
+        &["-e-eSe-e-", "-e-eSe-e-", "-sSe-", "-sSe-", "-sSe-", "-sSe-", "-sSe-", "-sSe-"],
+    ),
+    ("qemu-smoke-net-packed-reconnect", 70, &["-e-eS-eS-", "-e-eS-eS-"]),
+    ("qemu-smoke-net-reconnect", 130, &["-e-eS-eSe-eSe-eSe-e-", "-e-eS-eSe-eSe-eSe-e-"]),
     ("qemu-vublk-qsd", 40, &["-sSs-sSs-", "-e-e-"]),
     ("qemu-vufs-c-virtiofsd", 34, &["-sSs-", "-sSs-"]),
     ("qemu-vufs-rust-virtiofsd", 37, &["-sSs-", "-sSs-"]),
@@ -62,8 +70,10 @@ const SESSIONS: &[(&str, usize, &[&str])] = &[
 fn every_recorded_session_replays_to_its_end() {
     let _shows = evidence::shows(&["VU-054", "VU-060", "VU-065", "VU-066", "VU-109", "VU-256"]);
     let seeds = corpus::seeds("session").expect("a corpus");
-    let recorded: Vec<&Seed> =
-        seeds.iter().filter(|seed| seed.entry.origin.starts_with("trace ")).collect();
+    let is_recorded = |seed: &&Seed| {
+        ["trace ", "qemu-smoke "].iter().any(|begin| seed.entry.origin.starts_with(begin))
+    };
+    let recorded: Vec<&Seed> = seeds.iter().filter(is_recorded).collect();
     for seed in &recorded {
         let (paths, outcome) = replay(&seed.bytes);
         assert_eq!(outcome.refusals, [], "{}", seed.name);
@@ -75,6 +85,6 @@ fn every_recorded_session_replays_to_its_end() {
         assert_eq!(outcome.messages, *messages, "{}", seed.name);
         assert_eq!(paths, *expected, "{}", seed.name);
     }
-    assert_eq!(recorded.len(), 11);
-    assert_eq!(SESSIONS.len(), 11);
+    assert_eq!(recorded.len(), 15);
+    assert_eq!(SESSIONS.len(), 15);
 }
