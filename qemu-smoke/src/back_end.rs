@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::link::{Link, Listens, is_listening};
+use crate::link::{Link, Listens};
 use crate::process::{Pipes, Process};
 use crate::trial::Trial;
 
@@ -27,10 +27,9 @@ pub(crate) struct BackEnd {
     command: Command,
     name: String,
     log: PathBuf,
-    /// Where it listens, and where a front-end connects; nothing when it connects itself.
-    sockets: Vec<PathBuf>,
     /// Who stands between is there as long as the back-end.
-    _link: Link,
+    link: Link,
+    listens: Listens,
 }
 
 impl BackEnd {
@@ -54,11 +53,7 @@ impl BackEnd {
         }
         let log = trial.path(&format!("{name}.log"));
         let process = Process::start(&command, &name, log.clone(), Pipes::None)?;
-        let sockets = match listens {
-            Listens::Back => vec![link.back.clone(), link.front.clone()],
-            Listens::Front => Vec::new(),
-        };
-        let mut back_end = Self { process, command, name, log, sockets, _link: link.clone() };
+        let mut back_end = Self { process, command, name, log, link: link.clone(), listens };
         back_end.wait(trial)?;
         Ok(back_end)
     }
@@ -95,11 +90,13 @@ impl BackEnd {
 
     /// Waits until it is ready for a front-end.
     fn wait(&mut self, trial: &Trial) -> Result<()> {
-        self.process.check()?;
+        if self.listens == Listens::Front {
+            return self.process.check();
+        }
         trial.deadline.within(Duration::from_secs(20)).wait_for("the back-end does not listen", || {
             self.process.check()?;
             // What a killed one left at the path refuses connections.
-            Ok(self.sockets.iter().all(|path| is_listening(path)).then_some(()))
+            Ok(self.link.is_ready().then_some(()))
         })
     }
 }

@@ -76,10 +76,15 @@ impl Link {
         };
         Ok(Self { front, back: path, _relay: Some(Arc::new(relay)) })
     }
+
+    /// Whether somebody listens at both paths: who connects is not refused.
+    pub(crate) fn is_ready(&self) -> bool {
+        is_listening(&self.front) && is_listening(&self.back)
+    }
 }
 
 /// Whether somebody listens at a path, without connecting.
-pub(crate) fn is_listening(socket: &Path) -> bool {
+fn is_listening(socket: &Path) -> bool {
     // The sockets that listen have the flag SO_ACCEPTCON: Num RefCount Protocol Flags … Path.
     let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let Some(path) = socket.to_str() else { return false };
