@@ -29,28 +29,9 @@ const VERDICT: &str = "kvm";
 /// The cache cannot be used.
 pub(crate) fn run(common: &Common) -> Result<ExitCode> {
     let cache = places::cache(common.cache.as_deref())?;
-    let mut is_complete = true;
-    for program in PROGRAMS {
-        let found = program.find().map(|path| match tools::version(&path) {
-            Ok(version) => format!("{} ({version})", path.display()),
-            Err(_) => path.display().to_string(),
-        });
-        is_complete &= found.is_ok();
-        println!("{:<22} {}", program.name, found.unwrap_or_else(|error| format!("{error:#}")));
-    }
-    let kernel = Kernel::find(&cache, common.kernel.as_deref());
-    let text = match &kernel {
-        Ok(kernel) => format!("Linux {} ({})", kernel.release, kernel.image.display()),
-        Err(error) => format!("{error:#}"),
-    };
-    println!("{:<22} {text}", "kernel of the guest");
-    let image = kernel.and_then(|_| Image::new(&cache, common.kernel.as_deref()));
-    match &image {
-        Ok(image) => println!("{:<22} {}", "files of the guest", image.files.display()),
-        Err(error) => println!("{:<22} {error:#}", "files of the guest"),
-    }
+    let (is_complete, image) = installed(common)?;
     let qemu = Qemu::find(common.qemu.as_deref());
-    let (Ok(qemu), Ok(image)) = (qemu, image) else {
+    let (Ok(qemu), Some(image)) = (qemu, image) else {
         println!("{:<22} not known without QEMU and a guest", "what runs guests");
         return Ok(ExitCode::FAILURE);
     };
@@ -72,6 +53,36 @@ pub(crate) fn run(common: &Common) -> Result<ExitCode> {
         println!("{:<22} {:.1} s with TCG", "boot to a shell", begin.elapsed().as_secs_f64());
     }
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints what is installed, and gives the guest. Whether everything is there.
+///
+/// # Errors
+/// The cache cannot be used.
+pub(crate) fn installed(common: &Common) -> Result<(bool, Option<Image>)> {
+    let cache = places::cache(common.cache.as_deref())?;
+    let mut is_complete = true;
+    for program in PROGRAMS {
+        let chosen = common.qemu.clone().filter(|_| program == tools::QEMU);
+        let found = chosen.map_or_else(|| program.find(), Ok).map(|path| match tools::version(&path) {
+            Ok(version) => format!("{} ({version})", path.display()),
+            Err(_) => path.display().to_string(),
+        });
+        is_complete &= found.is_ok();
+        println!("{:<22} {}", program.name, found.unwrap_or_else(|error| format!("{error:#}")));
+    }
+    let kernel = Kernel::find(&cache, common.kernel.as_deref());
+    let text = match &kernel {
+        Ok(kernel) => format!("Linux {} ({})", kernel.release, kernel.image.display()),
+        Err(error) => format!("{error:#}"),
+    };
+    println!("{:<22} {text}", "kernel of the guest");
+    let image = kernel.and_then(|_| Image::new(&cache, common.kernel.as_deref()));
+    match &image {
+        Ok(image) => println!("{:<22} {}", "files of the guest", image.files.display()),
+        Err(error) => println!("{:<22} {error:#}", "files of the guest"),
+    }
+    Ok((is_complete & image.is_ok(), image.ok()))
 }
 
 /// Whether guests run with KVM. What a probe has seen is remembered for the same QEMU, kernel and

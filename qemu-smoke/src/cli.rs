@@ -22,6 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// What is installed, and whether KVM really boots a guest
     Check(Common),
+    /// Installs what is missing (Debian, Ubuntu), and fetches a kernel for the guest
+    Setup(SetupOptions),
     /// Every case, by name and group
     List,
     /// Negotiates with a back-end that listens, and prints what it offers, field by field
@@ -88,6 +90,17 @@ pub(crate) struct Common {
     /// Where kernel and guest image are kept [default: target/qemu-smoke]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,
+}
+
+/// What is installed and fetched.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SetupOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// Install nothing: fetch only the kernel
+    #[arg(long)]
+    pub(crate) no_install: bool,
 }
 
 /// How cases are run.

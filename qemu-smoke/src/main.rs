@@ -8,6 +8,7 @@
 //! * [`link`]: the socket between a front-end and a back-end.
 //! * [`faulty`]: a back-end that is wrong on purpose, for `selftest`.
 //! * [`check`]: what is installed.
+//! * [`check`]: what is installed; [`setup`]: installs it.
 //!
 //! Every process that is started ends with this one, except a server that is told to stay.
 
@@ -26,6 +27,7 @@ mod machine;
 mod places;
 mod process;
 mod scripted;
+mod setup;
 mod suite;
 mod tools;
 mod trial;
@@ -50,6 +52,7 @@ fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Check(common) => check::run(common),
         Command::Client { socket } => client::run(socket),
+        Command::Setup(options) => setup::run(options),
         Command::List => Ok(cases::list()),
         Command::Run { names, options } => suite::run_named(names, options),
         Command::All(options) => suite::run_all(false, options),

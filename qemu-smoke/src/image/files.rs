@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 use cpio::NewcBuilder;
 
+use super::TOOLS_FOLDER;
 use super::modules::Module;
 use crate::process;
 use crate::tools;
@@ -72,22 +73,35 @@ impl Archive {
     }
 }
 
+/// The static busybox: the installed one, or one that `setup` has unpacked.
+///
+/// # Errors
+/// There is none, or none that is static.
+pub(super) fn busybox(cache: &Path) -> Result<PathBuf> {
+    let folder = cache.join(TOOLS_FOLDER);
+    let unpacked = ["bin/busybox", "usr/bin/busybox"].map(|name| folder.join(name));
+    let installed = tools::BUSYBOX.find();
+    let mut all = installed.iter().chain(&unpacked);
+    if let Some(found) = all.find(|file| read(file).is_ok_and(|bytes| is_static(&bytes))) {
+        return Ok(found.clone());
+    }
+    bail!("{} is not static; `setup` installs busybox-static", installed?.display())
+}
+
 /// Puts everything into the archive. Whether `dhclient` is among it.
 ///
 /// # Errors
 /// A part is missing; which one.
-pub(super) fn fill(archive: &mut Archive, modules: &[Module], program: &Path) -> Result<bool> {
+pub(super) fn fill(
+    archive: &mut Archive,
+    modules: &[Module],
+    program: &Path,
+    busybox: &Path,
+) -> Result<bool> {
     for folder in FOLDERS {
         archive.folder(Path::new(folder))?;
     }
-    let busybox = tools::BUSYBOX.find()?;
-    let bytes = read(&busybox)?;
-    ensure!(
-        is_static(&bytes),
-        "{} is not static; `setup` installs busybox-static",
-        busybox.display()
-    );
-    archive.file("bin/busybox", PROGRAM, &bytes)?;
+    archive.file("bin/busybox", PROGRAM, &read(busybox)?)?;
     archive.file("init", PROGRAM, include_bytes!("files/init"))?;
     archive.file("etc/lease", PROGRAM, include_bytes!("files/lease"))?;
     archive.file("etc/dhclient", PROGRAM, include_bytes!("files/dhclient"))?;

@@ -13,6 +13,9 @@ use anyhow::{Context as _, Result};
 
 use crate::programs;
 
+/// Where `setup` unpacks programs that it must not install, in the cache.
+pub(crate) const TOOLS_FOLDER: &str = "tools";
+
 pub(crate) use kernel::{FOLDER as KERNEL_FOLDER, Kernel};
 
 /// What the guest boots.
@@ -41,7 +44,7 @@ impl Image {
         let modules = modules::needed(&kernel)?;
         let program = programs::guest(cache)?;
         let mut archive = files::Archive::default();
-        let has_dhclient = files::fill(&mut archive, &modules, &program)?;
+        let has_dhclient = files::fill(&mut archive, &modules, &program, &busybox(cache)?)?;
         let bytes = archive.end()?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&bytes);
@@ -57,4 +60,12 @@ impl Image {
         let has_9p = modules.iter().any(|module| module.name == "9pnet_virtio.ko");
         Ok(Self { kernel: kernel.image, release: kernel.release, files, has_9p, has_dhclient })
     }
+}
+
+/// The static busybox.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn busybox(cache: &Path) -> Result<PathBuf> {
+    files::busybox(cache)
 }
