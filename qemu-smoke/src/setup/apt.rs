@@ -139,7 +139,11 @@ impl Apt {
         update.push("update".into());
         let mut target = options;
         target.extend(["-t".into(), suite.into()]);
-        let result = self.root(&update).and_then(|()| self.try_install(&target, packages));
+        let result = self.root(&update).and_then(|()| {
+            let results = packages.iter().map(|package| self.try_install(&target, &[package]));
+            // All of them are tried.
+            results.fold(Ok(()), |all: Result<()>, one| all.and(one))
+        });
         // The lists are root's, and nobody else can remove them later.
         let mut remove = self.privileged("rm");
         remove.arg("-rf").arg(&self.folder);

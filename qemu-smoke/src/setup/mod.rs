@@ -52,7 +52,7 @@ pub(crate) fn run(options: &SetupOptions) -> Result<ExitCode> {
             fetch_kernel(&mut apt, &cache)?;
         }
         if !missing.is_empty() {
-            install(&apt, &cache, &missing)?;
+            install(&apt, &cache, &missing, options)?;
         }
     }
     say("building the files of the guest");
@@ -82,16 +82,15 @@ fn missing(cache: &Path, options: &SetupOptions) -> Vec<&'static str> {
 
 /// Installs packages. The static busybox takes the place of another one, which somebody may need:
 /// then it is only unpacked.
-fn install(apt: &Apt, cache: &Path, packages: &[&str]) -> Result<()> {
+fn install(apt: &Apt, cache: &Path, packages: &[&str], options: &SetupOptions) -> Result<()> {
     let result = apt.install(packages);
     if result.is_err() && image::busybox(cache).is_err() {
         say(&format!("unpacking {} in the cache", BUSYBOX.package));
         apt.unpack(BUSYBOX.package, &cache.join(image::TOOLS_FOLDER))?;
         image::busybox(cache)?;
-        let others: Vec<_> = packages.iter().copied().filter(|name| *name != BUSYBOX.package).collect();
-        return if others.is_empty() { Ok(()) } else { apt.install(&others) };
     }
-    result
+    // It may have been the only one that was refused.
+    if missing(cache, options).is_empty() { Ok(()) } else { result }
 }
 
 /// Fetches the newest kernel of this system's release, and unpacks it in the cache.

@@ -30,7 +30,8 @@ impl Source {
                 _ => Vec::new(),
             }
         });
-        let mut sources = sources.filter(|source| source.suites.iter().any(|name| name == codename));
+        let mut sources =
+            sources.filter(|source| source.suites.iter().any(|name| name == codename));
         sources.next()
     }
 
