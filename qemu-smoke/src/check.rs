@@ -21,7 +21,7 @@ use crate::trial::{Shared, Trial};
 const PROBE: Duration = Duration::from_secs(12);
 
 /// The file in the cache that says what the last probe saw.
-const VERDICT: &str = "kvm";
+pub(crate) const VERDICT: &str = "kvm";
 
 /// Prints what is installed.
 ///
@@ -134,6 +134,7 @@ fn boot(tools: &Tools, image: &Image, limit: Duration) -> Result<()> {
         tools: tools.clone(),
         image: Some(image.clone()),
         record: None,
+        report: None,
         faults: Faults::default(),
     };
     let trial = Trial::new("boot", folder.of_case("boot")?, Arc::new(shared), limit);

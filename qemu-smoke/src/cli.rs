@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::cases::Group;
 use crate::faulty;
@@ -24,6 +26,11 @@ pub(crate) enum Command {
     Check(Common),
     /// Installs what is missing (Debian, Ubuntu), and fetches a kernel for the guest
     Setup(SetupOptions),
+    /// Ends servers that are left, and removes the folders of runs that have ended
+    Clean(CleanOptions),
+    /// A QEMU that stays, whose vhost-user-net socket listens
+    #[command(subcommand)]
+    Server(ServerCommand),
     /// Every case, by name and group
     List,
     /// Negotiates with a back-end that listens, and prints what it offers, field by field
@@ -72,7 +79,7 @@ pub(crate) enum Command {
 }
 
 /// What each command that starts a guest is told.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 pub(crate) struct Common {
     /// What runs the guest
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
@@ -103,6 +110,91 @@ pub(crate) struct SetupOptions {
     pub(crate) no_install: bool,
 }
 
+/// What is removed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CleanOptions {
+    /// Where kernel and guest image are kept [default: target/qemu-smoke]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// Remove kernel and guest image, too
+    #[arg(long)]
+    pub(crate) with_cache: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Starts one; its guest begins when a back-end has connected
+    Start(StartOptions),
+    /// Ends one
+    Stop(ServerName),
+    /// Tells socket, pid, uptime, and where the logs are; exit code 1 when it does not run
+    Status(ServerName),
+    /// Ends one, and starts it with the options that it had
+    Restart(ServerName),
+}
+
+/// Which server.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerName {
+    /// How the server is called
+    #[arg(long, default_value = "default", value_parser = server_name)]
+    pub(crate) name: String,
+
+    /// Where servers are remembered [default: target/qemu-smoke]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// What a server is like.
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+pub(crate) struct StartOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// How the server is called
+    #[arg(long, default_value = "default", value_parser = server_name)]
+    pub(crate) name: String,
+
+    /// Where it listens [default: a path in the cache, which `status` tells]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// Memory of the guest in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(128..=65536))]
+    pub(crate) memory: u32,
+
+    /// Arguments for QEMU, behind those that it gets from us
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub(crate) arguments: Vec<String>,
+}
+
+impl StartOptions {
+    /// The same with paths that do not depend on the current folder.
+    ///
+    /// # Errors
+    /// There is no current folder.
+    pub(crate) fn absolute(&self) -> Result<Self> {
+        let mut options = self.clone();
+        let common = &mut options.common;
+        let paths = [&mut common.qemu, &mut common.kernel, &mut common.cache, &mut options.socket];
+        for path in paths.into_iter().filter_map(Option::as_mut) {
+            *path = std::path::absolute(&*path)?;
+        }
+        Ok(options)
+    }
+}
+
+/// Reads the name of a server, which is the name of a folder, too.
+fn server_name(text: &str) -> Result<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    ensure!(
+        (1..=32).contains(&text.len()) && text.chars().all(is_plain),
+        "1 to 32 letters, digits, - and _ are expected"
+    );
+    Ok(text.to_owned())
+}
+
 /// How cases are run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunOptions {
@@ -127,13 +219,17 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) record: Option<PathBuf>,
 
+    /// Write the report of the pipeline inside a guest (`vm`), in Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// A case that cannot run because something is not installed has failed
     #[arg(long, env = "VHOST_FUZZ_REQUIRE_QEMU", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) require: bool,
 }
 
 /// What runs the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Accel {
     /// KVM if it boots a guest in time, else TCG
     Auto,

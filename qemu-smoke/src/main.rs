@@ -8,6 +8,7 @@
 //! * [`link`]: the socket between a front-end and a back-end.
 //! * [`faulty`]: a back-end that is wrong on purpose, for `selftest`.
 //! * [`check`]: what is installed.
+//! * [`server`]: a QEMU that stays; [`clean`]: ends what was left.
 //! * [`check`]: what is installed; [`setup`]: installs it.
 //!
 //! Every process that is started ends with this one, except a server that is told to stay.
@@ -16,10 +17,12 @@ mod back_end;
 mod programs;
 mod cases;
 mod check;
+mod clean;
 mod cli;
 mod client;
 mod front;
 mod faulty;
+mod identity;
 mod image;
 mod interrupt;
 mod link;
@@ -27,6 +30,7 @@ mod machine;
 mod places;
 mod process;
 mod scripted;
+mod server;
 mod setup;
 mod suite;
 mod tools;
@@ -53,6 +57,8 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Check(common) => check::run(common),
         Command::Client { socket } => client::run(socket),
         Command::Setup(options) => setup::run(options),
+        Command::Clean(options) => clean::run(options),
+        Command::Server(command) => server::run(command),
         Command::List => Ok(cases::list()),
         Command::Run { names, options } => suite::run_named(names, options),
         Command::All(options) => suite::run_all(false, options),

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
+use crate::identity::Identity;
+
 /// The workspace that this program was built from.
 pub(crate) fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -30,8 +32,14 @@ pub(crate) fn cache(chosen: Option<&Path>) -> Result<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct RunFolder(TempDir);
 
+/// How the name of such a folder begins.
+pub(crate) const RUN_PREFIX: &str = "qemu-smoke-";
+
+/// The file in it that says whose it is.
+pub(crate) const OWNER: &str = "owner";
+
 /// Bytes that the path of a socket may have, with the 0 behind it.
-const SOCKET_PATH_MAX: usize = 108;
+pub(crate) const SOCKET_PATH_MAX: usize = 108;
 
 /// Bytes that are left for the name of a case, of a socket in its folder, and two separators.
 const NAMES_MAX: usize = 60;
@@ -42,7 +50,7 @@ impl RunFolder {
     /// # Errors
     /// It cannot be made, or sockets in it would have paths that are too long.
     pub(crate) fn new() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("qemu-smoke-").tempdir();
+        let folder = tempfile::Builder::new().prefix(RUN_PREFIX).tempdir();
         let folder = folder.context("a folder for this run cannot be made")?;
         let len = folder.path().as_os_str().len();
         ensure!(
@@ -50,6 +58,8 @@ impl RunFolder {
             "{}: too long a path for sockets, which have {SOCKET_PATH_MAX} bytes; set TMPDIR",
             folder.path().display()
         );
+        // `clean` removes it when we were killed.
+        Identity::own().context("/proc does not know us")?.save(&folder.path().join(OWNER))?;
         Ok(Self(folder))
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) image: Option<Image>,
     /// Where sessions are saved.
     pub(crate) record: Option<PathBuf>,
+    /// Where the report of the pipeline goes.
+    pub(crate) report: Option<PathBuf>,
     /// What is wrong on purpose.
     pub(crate) faults: Faults,
 }

@@ -17,7 +17,7 @@ use crate::trial::{Deadline, Trial};
 
 pub(crate) use net::NetOptions;
 pub(crate) use qmp::Qmp;
-pub(crate) use serial::{Answer, Serial};
+pub(crate) use serial::{Answer, READY, Serial};
 
 /// How long a guest may take from the start of QEMU to its first word. It is two to five seconds
 /// on an idle machine.
@@ -44,10 +44,18 @@ impl Machine {
     /// # Errors
     /// QEMU is not installed.
     pub(crate) fn new(trial: &Trial, name: &str) -> Result<Self> {
+        Self::with_memory(trial, name, MEMORY)
+    }
+
+    /// The same with so many MiB of memory.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn with_memory(trial: &Trial, name: &str, mib: u32) -> Result<Self> {
         let mut machine = Self { name: name.to_owned(), arguments: Vec::new(), has_guest: false };
         let accel = if trial.shared.tools.is_kvm { "kvm" } else { "tcg" };
-        let memory = format!("memory-backend-memfd,id=mem,size={MEMORY}M,share=on");
-        machine.add(["-machine", "q35", "-accel", accel, "-m", &format!("{MEMORY}M")]);
+        let memory = format!("memory-backend-memfd,id=mem,size={mib}M,share=on");
+        machine.add(["-machine", "q35", "-accel", accel, "-m", &format!("{mib}M")]);
         machine.add(["-object", &memory, "-numa", "node,memdev=mem"]);
         machine.add(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         machine.add(["-name", name]);
@@ -75,14 +83,28 @@ impl Machine {
     /// # Errors
     /// There is no image.
     pub(crate) fn guest(&mut self, trial: &Trial) -> Result<&mut Self> {
-        let image = trial.image()?;
         let console = trial.path(&format!("{}.console", self.name));
         self.has_guest = true;
-        self.add([OsString::from("-kernel"), image.kernel.clone().into()]);
-        self.add([OsString::from("-initrd"), image.files.clone().into()]);
-        self.add(["-append", "console=ttyS1 panic=-1 quiet"]);
+        self.kernel(trial, "")?;
         self.add(["-serial", "stdio", "-serial", &format!("file:{}", console.display())]);
         Ok(self)
+    }
+
+    /// Boots our kernel and files. It is told `words`, and somebody else connects its serial ports.
+    ///
+    /// # Errors
+    /// There is no image.
+    pub(crate) fn kernel(&mut self, trial: &Trial, words: &str) -> Result<()> {
+        let image = trial.image()?;
+        self.add([OsString::from("-kernel"), image.kernel.clone().into()]);
+        self.add([OsString::from("-initrd"), image.files.clone().into()]);
+        self.add(["-append", &format!("console=ttyS1 panic=-1 quiet {words}")]);
+        Ok(())
+    }
+
+    /// The arguments of QEMU so far.
+    pub(crate) fn arguments(&self) -> &[OsString] {
+        &self.arguments
     }
 
     /// A network device whose back-end is at the other end of a socket.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 
 /// What the guest prints when it is up, on a line of its own.
-const READY: &str = "SMOKE READY";
+pub(crate) const READY: &str = "SMOKE READY";
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq)]

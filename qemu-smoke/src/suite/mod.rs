@@ -125,7 +125,13 @@ pub(crate) fn prepare(cases: &[&Case], options: &RunOptions) -> Result<Shared> {
     if let (Some(_), Some(image)) = (&tools.qemu, &image) {
         tools.is_kvm = check::accelerator(&cache, &tools, image, options.common.accel)?;
     }
-    Ok(Shared { tools, image, record: options.record.clone(), faults: Faults::default() })
+    Ok(Shared {
+        tools,
+        image,
+        record: options.record.clone(),
+        report: options.report.clone(),
+        faults: Faults::default(),
+    })
 }
 
 /// Runs one case, in a thread of its own. One that does not end in time is left to itself, after
