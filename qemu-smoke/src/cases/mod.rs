@@ -12,6 +12,7 @@ mod stress;
 mod link;
 mod net;
 mod selftest;
+mod server;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) enum Group {
     Stress,
     Vm,
     Selftest,
+    Server,
 }
 
 impl Group {
@@ -52,6 +54,7 @@ impl Group {
             Self::Stress => "stress",
             Self::Vm => "vm",
             Self::Selftest => "selftest",
+            Self::Server => "server",
         }
     }
 }
@@ -123,6 +126,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
 /// What shows that cases notice faults. It is not among [`all`] cases.
 pub(crate) fn selftest() -> impl Iterator<Item = &'static Case> {
     selftest::CASES.iter()
+    [net::CASES, server::CASES].into_iter().flatten()
 }
 
 /// Prints all cases.
