@@ -13,6 +13,7 @@ mod link;
 mod net;
 mod selftest;
 mod server;
+mod vm;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -127,6 +128,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
 pub(crate) fn selftest() -> impl Iterator<Item = &'static Case> {
     selftest::CASES.iter()
     [net::CASES, server::CASES].into_iter().flatten()
+    [net::CASES, server::CASES, vm::CASES].into_iter().flatten()
 }
 
 /// Prints all cases.

@@ -140,9 +140,12 @@ impl Apt {
         let mut target = options;
         target.extend(["-t".into(), suite.into()]);
         let result = self.root(&update).and_then(|()| {
-            let results = packages.iter().map(|package| self.try_install(&target, &[package]));
-            // All of them are tried.
-            results.fold(Ok(()), |all: Result<()>, one| all.and(one))
+            // All of them are tried, whatever becomes of the first.
+            let mut result = Ok(());
+            for package in packages {
+                result = result.and(self.try_install(&target, &[package]));
+            }
+            result
         });
         // The lists are root's, and nobody else can remove them later.
         let mut remove = self.privileged("rm");

@@ -13,6 +13,7 @@ use crate::check;
 use crate::cli::SetupOptions;
 use crate::image::{self, KERNEL_FOLDER, Kernel};
 use crate::places;
+use crate::programs;
 use crate::tools::{BUSYBOX, DEPMOD, DHCLIENT, QEMU, STORAGE_DAEMON};
 
 use apt::Apt;
@@ -57,6 +58,10 @@ pub(crate) fn run(options: &SetupOptions) -> Result<ExitCode> {
     }
     say("building the files of the guest");
     let (is_complete, _) = check::installed(common)?;
+    if !options.no_install {
+        say("building the test programs for the guest");
+        programs::tests(&cache)?;
+    }
     Ok(if is_complete || options.no_install { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
