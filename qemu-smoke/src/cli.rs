@@ -108,6 +108,10 @@ pub(crate) struct SetupOptions {
     /// Install nothing: fetch only the kernel
     #[arg(long)]
     pub(crate) no_install: bool,
+
+    /// Do not build the test programs that `vm` runs in the guest; it builds them itself then
+    #[arg(long)]
+    pub(crate) no_tests: bool,
 }
 
 /// What is removed.

@@ -34,7 +34,12 @@ pub(crate) const DEPMOD: Program = Program { name: "depmod", package: "kmod" };
 /// A second DHCP client of the guest.
 pub(crate) const DHCLIENT: Program = Program { name: "dhclient", package: "isc-dhcp-client" };
 
-/// All of them.
+/// Modules of a kernel are compressed by one of these, or not at all.
+pub(crate) const XZ: Program = Program { name: "xz", package: "xz-utils" };
+/// Ubuntu's are compressed by this one.
+pub(crate) const ZSTD: Program = Program { name: "zstd", package: "zstd" };
+
+/// All that cases need.
 pub(crate) const PROGRAMS: [Program; 5] = [QEMU, STORAGE_DAEMON, BUSYBOX, DEPMOD, DHCLIENT];
 
 /// Folders that a search path without administrators' programs leaves out.

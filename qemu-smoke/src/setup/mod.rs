@@ -14,7 +14,7 @@ use crate::cli::SetupOptions;
 use crate::image::{self, KERNEL_FOLDER, Kernel};
 use crate::places;
 use crate::programs;
-use crate::tools::{BUSYBOX, DEPMOD, DHCLIENT, QEMU, STORAGE_DAEMON};
+use crate::tools::{BUSYBOX, DEPMOD, DHCLIENT, QEMU, STORAGE_DAEMON, XZ, ZSTD};
 
 use apt::Apt;
 
@@ -58,7 +58,7 @@ pub(crate) fn run(options: &SetupOptions) -> Result<ExitCode> {
     }
     say("building the files of the guest");
     let (is_complete, _) = check::installed(common)?;
-    if !options.no_install {
+    if !options.no_install && !options.no_tests {
         say("building the test programs for the guest");
         programs::tests(&cache)?;
     }
@@ -67,7 +67,7 @@ pub(crate) fn run(options: &SetupOptions) -> Result<ExitCode> {
 
 /// The packages that are to be installed.
 fn missing(cache: &Path, options: &SetupOptions) -> Vec<&'static str> {
-    let programs = [QEMU, STORAGE_DAEMON, DEPMOD, DHCLIENT];
+    let programs = [QEMU, STORAGE_DAEMON, DEPMOD, DHCLIENT, XZ, ZSTD];
     let mut packages: Vec<_> = programs
         .iter()
         .filter(|program| program.find().is_err())
@@ -100,39 +100,36 @@ fn install(apt: &Apt, cache: &Path, packages: &[&str], options: &SetupOptions) -
 
 /// Fetches the newest kernel of this system's release, and unpacks it in the cache.
 fn fetch_kernel(apt: &mut Apt, cache: &Path) -> Result<()> {
-    let newest = |apt: &Apt| {
-        KERNELS.iter().find_map(|name| apt.depends(name, "linux-image-").into_iter().next())
-    };
-    let image = match newest(apt) {
-        Some(image) => image,
-        None => {
-            say("no kernel is known; getting lists of packages");
-            apt.refresh()?;
-            newest(apt).with_context(|| {
-                format!("no package {} here; name a kernel with --kernel", KERNELS.join(" or "))
-            })?
-        }
-    };
-    match unpack_kernel(apt, &image, cache) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            say(&format!("{image} cannot be fetched ({}); getting new lists", error.root_cause()));
-            apt.refresh()?;
-            let image = newest(apt).unwrap_or(image);
-            unpack_kernel(apt, &image, cache)
-        }
+    if kernel_packages(apt).is_none() {
+        say("no kernel is known; getting lists of packages");
+        apt.refresh()?;
     }
+    let none = || format!("no package {} here; name a kernel with --kernel", KERNELS.join(" or "));
+    let packages = kernel_packages(apt).with_context(none)?;
+    let Err(error) = unpack_kernel(apt, &packages, cache) else { return Ok(()) };
+    // What lists name may have been replaced by something newer.
+    say(&format!("{} cannot be fetched ({error}); getting new lists", packages[0]));
+    apt.refresh()?;
+    unpack_kernel(apt, &kernel_packages(apt).with_context(none)?, cache)
+}
+
+/// The packages with the newest kernel, which comes first, and with its modules: Ubuntu has those
+/// in packages of their own.
+fn kernel_packages(apt: &Apt) -> Option<Vec<String>> {
+    KERNELS.iter().find_map(|name| {
+        let image = apt.depends(name, "linux-image-").into_iter().next()?;
+        let more = [apt.depends(&image, "linux-modules-"), apt.depends(name, "linux-modules-")];
+        Some([vec![image], more.concat()].concat())
+    })
 }
 
 /// Unpacks a kernel and its modules, and puts them where they belong when they are whole.
-fn unpack_kernel(apt: &Apt, image: &str, cache: &Path) -> Result<()> {
+fn unpack_kernel(apt: &Apt, packages: &[String], cache: &Path) -> Result<()> {
     let part = cache.join(format!("{KERNEL_FOLDER}.part"));
     if part.exists() {
         fs::remove_dir_all(&part)?;
     }
-    // Ubuntu has the modules in packages of their own.
-    let modules = apt.depends(image, "linux-modules-");
-    for package in [image.to_owned()].iter().chain(&modules) {
+    for package in packages {
         say(&format!("fetching {package}, which is unpacked in the cache and not installed"));
         apt.unpack(package, &part)?;
     }
@@ -146,7 +143,12 @@ fn unpack_kernel(apt: &Apt, image: &str, cache: &Path) -> Result<()> {
     }
     fs::rename(&part, &whole).with_context(|| format!("{} cannot be made", whole.display()))?;
     let kernel = Kernel::find(cache, None)?;
-    ensure!(kernel.modules().is_dir(), "{image} has no modules for {}", kernel.release);
+    ensure!(
+        kernel.modules().is_dir(),
+        "{} have no modules for {}",
+        packages.join(" "),
+        kernel.release
+    );
     Ok(())
 }
 
