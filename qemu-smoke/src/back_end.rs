@@ -64,8 +64,7 @@ impl BackEnd {
     /// As [`start`](Self::start).
     pub(crate) fn restart(&mut self, trial: &Trial) -> Result<()> {
         self.kill();
-        self.process =
-            Process::start(&self.command, &self.name, self.log.clone(), Pipes::None)?;
+        self.process = Process::start(&self.command, &self.name, self.log.clone(), Pipes::None)?;
         self.wait(trial)
     }
 
@@ -93,11 +92,14 @@ impl BackEnd {
         if self.listens == Listens::Front {
             return self.process.check();
         }
-        trial.deadline.within(Duration::from_secs(20)).wait_for("the back-end does not listen", || {
-            self.process.check()?;
-            // What a killed one left at the path refuses connections.
-            Ok(self.link.is_ready().then_some(()))
-        })
+        trial.deadline.within(Duration::from_secs(20)).wait_for(
+            "the back-end does not listen",
+            || {
+                self.process.check()?;
+                // What a killed one left at the path refuses connections.
+                Ok(self.link.is_ready().then_some(()))
+            },
+        )
     }
 }
 

@@ -64,10 +64,11 @@ pub(crate) fn installed(common: &Common) -> Result<(bool, Option<Image>)> {
     let mut is_complete = true;
     for program in PROGRAMS {
         let chosen = common.qemu.clone().filter(|_| program == tools::QEMU);
-        let found = chosen.map_or_else(|| program.find(), Ok).map(|path| match tools::version(&path) {
-            Ok(version) => format!("{} ({version})", path.display()),
-            Err(_) => path.display().to_string(),
-        });
+        let found =
+            chosen.map_or_else(|| program.find(), Ok).map(|path| match tools::version(&path) {
+                Ok(version) => format!("{} ({version})", path.display()),
+                Err(_) => path.display().to_string(),
+            });
         is_complete &= found.is_ok();
         println!("{:<22} {}", program.name, found.unwrap_or_else(|error| format!("{error:#}")));
     }

@@ -205,8 +205,8 @@ pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Write the results as JUnit XML
-    #[arg(long, value_name = "FILE")]
+    // The name has no place in a doc comment, which is Markdown.
+    #[arg(long, value_name = "FILE", help = "Write the results as JUnit XML")]
     pub(crate) junit: Option<PathBuf>,
 
     /// Write the results as JSON

@@ -14,14 +14,13 @@
 //! Every process that is started ends with this one, except a server that is told to stay.
 
 mod back_end;
-mod programs;
 mod cases;
 mod check;
 mod clean;
 mod cli;
 mod client;
-mod front;
 mod faulty;
+mod front;
 mod identity;
 mod image;
 mod interrupt;
@@ -29,6 +28,7 @@ mod link;
 mod machine;
 mod places;
 mod process;
+mod programs;
 mod scripted;
 mod server;
 mod setup;

@@ -85,22 +85,9 @@ impl Process {
         self.child.id()
     }
 
-    /// Where it prints to.
-    pub(crate) fn log(&self) -> &Path {
-        &self.log
-    }
-
     /// Its input and output, once.
     pub(crate) fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
         Some((self.child.stdin.take()?, self.child.stdout.take()?))
-    }
-
-    /// How it ended, if it has.
-    ///
-    /// # Errors
-    /// The system does not say.
-    pub(crate) fn status(&mut self) -> Result<Option<ExitStatus>> {
-        Ok(self.child.try_wait()?)
     }
 
     /// Waits for its end.

@@ -11,11 +11,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::back_end::is_listening;
 use crate::check;
 use crate::cli::{Common, ServerCommand, ServerName, StartOptions};
 use crate::identity::Identity;
 use crate::image::Image;
+use crate::link::is_listening;
 use crate::link::{Faults, Listens};
 use crate::machine::{Machine, NetOptions, READY};
 use crate::places;
@@ -259,7 +259,7 @@ fn command(trial: &Trial, options: &StartOptions, socket: &Path) -> Result<Comma
     machine.kernel(trial, "smoke.client")?;
     let shell = "socket,id=shell,path=shell,server=on,wait=off,logfile=serial.log";
     machine.add(["-chardev", shell, "-serial", "chardev:shell", "-serial", "file:console.log"]);
-    let net = NetOptions { listens: Listens::Front, ..NetOptions::default() };
+    let net = NetOptions { listens: Listens::Front, ..NetOptions::DEFAULT };
     machine.net(trial, socket, &net);
     machine.add(&options.arguments);
     let mut command = Command::new("setsid");

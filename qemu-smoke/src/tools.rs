@@ -21,8 +21,7 @@ pub(crate) struct Program {
 }
 
 /// The emulator.
-pub(crate) const QEMU: Program =
-    Program { name: "qemu-system-x86_64", package: "qemu-system-x86" };
+pub(crate) const QEMU: Program = Program { name: "qemu-system-x86_64", package: "qemu-system-x86" };
 /// The back-end for blocks.
 pub(crate) const STORAGE_DAEMON: Program =
     Program { name: "qemu-storage-daemon", package: "qemu-utils" };

@@ -120,20 +120,4 @@ impl Trial {
     pub(crate) fn image(&self) -> Result<&Image> {
         self.shared.image.as_ref().ok_or_else(|| anyhow::anyhow!("there is no guest image"))
     }
-
-    /// Waits for a socket to appear at a path.
-    ///
-    /// # Errors
-    /// None does, in time, or `alive` says why none will.
-    pub(crate) fn wait_for_socket(
-        &self,
-        path: &Path,
-        mut alive: impl FnMut() -> Result<()>,
-    ) -> Result<()> {
-        let what = format!("nobody listens at {}", path.display());
-        self.deadline.within(Duration::from_secs(20)).wait_for(&what, || {
-            alive()?;
-            Ok(path.exists().then_some(()))
-        })
-    }
 }

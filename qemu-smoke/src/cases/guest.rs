@@ -225,7 +225,9 @@ mod tests {
         let text = "udhcpc: started\nlease ip=192.0.2.10\nlease time=86400\n";
         let wanted = |time: &str| [("ip", "192.0.2.10".to_owned()), ("time", time.to_owned())];
         assert_eq!(leased(text, &wanted("86400")).unwrap(), "ip=192.0.2.10; time=86400");
-        assert!(leased(text, &wanted("3600")).unwrap_err().to_string().contains("3600 was expected"));
+        assert!(
+            leased(text, &wanted("3600")).unwrap_err().to_string().contains("3600 was expected")
+        );
         let missing = leased(text, &[("dns", String::new())]).unwrap_err().to_string();
         assert!(missing.contains("no dns"), "{missing}");
     }

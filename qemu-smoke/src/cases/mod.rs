@@ -1,18 +1,17 @@
 //! What is tried: a table of named cases.
 
-mod guest;
-mod ipxe;
 mod basic;
 mod blk;
-mod net;
-mod perf_guest;
-mod reconnect;
-mod perf;
-mod stress;
+mod guest;
+mod ipxe;
 mod link;
 mod net;
+mod perf;
+mod perf_guest;
+mod reconnect;
 mod selftest;
 mod server;
+mod stress;
 mod vm;
 
 use std::process::ExitCode;
@@ -79,7 +78,8 @@ impl Need {
     /// What is missing, and how to get it.
     pub(crate) fn missing(self, shared: &Shared) -> Option<String> {
         let image = shared.image.as_ref();
-        let install = |package: &str| format!("{package} is not installed; `qemu-smoke setup` does it");
+        let install =
+            |package: &str| format!("{package} is not installed; `qemu-smoke setup` does it");
         match self {
             Self::Qemu => shared.tools.qemu.is_none().then(|| install(QEMU.package)),
             Self::Guest => image
@@ -116,19 +116,24 @@ pub(crate) struct Case {
 
 /// All cases, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [net::CASES, reconnect::CASES, ipxe::CASES, perf_guest::CASES].into_iter().flatten()
-    let groups = basic::CASES.into_iter().chain([net::CASES]);
-    let groups = basic::CASES.into_iter().chain([net::CASES, blk::CASES]);
-    let groups = basic::CASES.into_iter().chain([net::CASES, blk::CASES, perf::CASES, stress::CASES]);
-    groups.flatten()
-    [link::CASES, net::CASES].into_iter().flatten()
+    let groups = [
+        link::CASES,
+        net::CASES,
+        server::CASES,
+        reconnect::CASES,
+        ipxe::CASES,
+        blk::CASES,
+        perf::CASES,
+        perf_guest::CASES,
+        stress::CASES,
+        vm::CASES,
+    ];
+    basic::CASES.into_iter().chain(groups).flatten()
 }
 
 /// What shows that cases notice faults. It is not among [`all`] cases.
 pub(crate) fn selftest() -> impl Iterator<Item = &'static Case> {
     selftest::CASES.iter()
-    [net::CASES, server::CASES].into_iter().flatten()
-    [net::CASES, server::CASES, vm::CASES].into_iter().flatten()
 }
 
 /// Prints all cases.

@@ -66,9 +66,12 @@ pub(super) const CASES: &[Case] = &[
     case(Group::Net, "net.resets", "a driver that goes and comes back twenty times", |trial| {
         resets(trial, &SPLIT)
     }),
-    in_ci(case(Group::Packed, "packed.connect", "packed rings: lease, ping, neighbours", |trial| {
-        whole(trial, &PACKED)
-    })),
+    in_ci(case(
+        Group::Packed,
+        "packed.connect",
+        "packed rings: lease, ping, neighbours",
+        |trial| whole(trial, &PACKED),
+    )),
     case(Group::Packed, "packed.listen", "packed rings, and QEMU listens", |trial| {
         whole(trial, &NetOptions { listens: Listens::Front, ..PACKED })
     }),
@@ -81,9 +84,12 @@ pub(super) const CASES: &[Case] = &[
     case(Group::Packed, "packed.event-idx-off", "notifications by flags alone", |trial| {
         whole(trial, &NetOptions { has_event_idx: false, ..PACKED })
     }),
-    case(Group::Packed, "packed.resets", "a driver that goes and comes back twenty times", |trial| {
-        resets(trial, &PACKED)
-    }),
+    case(
+        Group::Packed,
+        "packed.resets",
+        "a driver that goes and comes back twenty times",
+        |trial| resets(trial, &PACKED),
+    ),
     case(Group::Mq, "mq.split", "two pairs of queues, and both are used", |trial| {
         both_pairs(trial, &NetOptions { pairs: PAIRS, ..SPLIT })
     }),

@@ -43,7 +43,8 @@ fn frames(trial: &mut Trial, options: &NetOptions) -> Result<()> {
 /// Reads what `smoke frames` prints: `frames N seconds S`.
 fn rate(text: &str) -> Option<f64> {
     let mut words = text.split_whitespace();
-    let mut value = |name| words.find(|word| *word == name).and_then(|_| words.next()?.parse().ok());
+    let mut value =
+        |name| words.find(|word| *word == name).and_then(|_| words.next()?.parse().ok());
     let (frames, seconds): (Option<f64>, Option<f64>) = (value("frames"), value("seconds"));
     Some(frames? / seconds.filter(|seconds| *seconds > 0.0)?)
 }

@@ -32,9 +32,11 @@ const fn case(name: &'static str, shows: &'static str, run: fn(&mut Trial) -> Re
 pub(super) const CASES: &[Case] = &[
     Case {
         is_in_ci: true,
-        ..case("reconnect.kill", "the back-end is killed five times, and QEMU connects again", |trial| {
-            killed(trial, &SPLIT)
-        })
+        ..case(
+            "reconnect.kill",
+            "the back-end is killed five times, and QEMU connects again",
+            |trial| killed(trial, &SPLIT),
+        )
     },
     case("reconnect.kill-listen", "the same, and the back-end connects again", |trial| {
         killed(trial, &NetOptions { listens: Listens::Front, ..SPLIT })
@@ -69,10 +71,8 @@ fn killed(trial: &mut Trial, options: &NetOptions) -> Result<()> {
     let mut times = Vec::new();
     for turn in 1..=KILLS {
         // It is killed between two requests of a guest that does not stop to send.
-        pair.machine.must(
-            &format!("ping -c 3000 -i 0.01 -W 1 {GATEWAY_IP} >/tmp/flood 2>&1 &"),
-            COMMAND,
-        )?;
+        pair.machine
+            .must(&format!("ping -c 3000 -i 0.01 -W 1 {GATEWAY_IP} >/tmp/flood 2>&1 &"), COMMAND)?;
         std::thread::sleep(Duration::from_millis(300));
         pair.back_end.restart(trial)?;
         let time = answers(&mut pair.machine).with_context(|| format!("kill {turn}"))?;
@@ -172,7 +172,10 @@ fn migrated(trial: &mut Trial, options: &NetOptions) -> Result<()> {
     let (down, pages) = (&figures["downtime"], &figures["ram"]["dirty-sync-count"]);
     trial.note(
         "migration",
-        format!("{:.1} s, {down} ms without the guest, memory looked at {pages} times", time.as_secs_f64()),
+        format!(
+            "{:.1} s, {down} ms without the guest, memory looked at {pages} times",
+            time.as_secs_f64()
+        ),
     );
     // The flood never stopped: it goes on at the other back-end.
     let took = answers(&mut moved)?;

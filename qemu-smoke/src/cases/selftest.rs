@@ -74,6 +74,7 @@ fn attempt(trial: &Trial, case: &'static Case, faults: Faults, name: &str) -> Re
     fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let Shared { tools, image, .. } = &*trial.shared;
     // What goes wrong on purpose is no seed.
-    let shared = Shared { tools: tools.clone(), image: image.clone(), record: None, faults };
+    let shared =
+        Shared { tools: tools.clone(), image: image.clone(), record: None, faults, report: None };
     (case.run)(&mut Trial::new(case.name, folder, Arc::new(shared), trial.deadline.left()))
 }

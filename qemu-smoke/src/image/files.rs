@@ -22,8 +22,7 @@ const PROGRAM: u32 = 0o100_755;
 const DATA: u32 = 0o100_644;
 
 /// Folders that are there before anything is mounted.
-const FOLDERS: [&str; 9] =
-    ["bin", "dev", "etc", "lib", "lib/modules", "proc", "sys", "tmp", "var"];
+const FOLDERS: [&str; 9] = ["bin", "dev", "etc", "lib", "lib/modules", "proc", "sys", "tmp", "var"];
 
 /// An archive in the making.
 #[derive(Debug, Default)]

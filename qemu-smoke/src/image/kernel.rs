@@ -49,11 +49,8 @@ impl Kernel {
         // Beside /boot there is /lib.
         let beside = image.parent().and_then(Path::parent).map(Path::to_owned);
         let roots = beside.into_iter().chain([PathBuf::from("/")]);
-        let kernels = roots.map(|root| Self {
-            image: image.clone(),
-            release: release.to_owned(),
-            root,
-        });
+        let kernels =
+            roots.map(|root| Self { image: image.clone(), release: release.to_owned(), root });
         kernels.into_iter().find(|kernel| kernel.modules().is_dir()).with_context(|| {
             format!("--kernel {}: no lib/modules/{release} beside it or in /", image.display())
         })
@@ -108,9 +105,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let folder = tree("1");
-        let error = |image: &str| {
-            Kernel::chosen(&folder.path().join(image)).unwrap_err().to_string()
-        };
+        let error =
+            |image: &str| Kernel::chosen(&folder.path().join(image)).unwrap_err().to_string();
         assert!(error("boot/vmlinuz-2").contains("no such file"));
         fs::write(folder.path().join("boot/vmlinuz-2"), "").unwrap();
         assert!(error("boot/vmlinuz-2").contains("no lib/modules/2"));

@@ -84,7 +84,7 @@ impl Link {
 }
 
 /// Whether somebody listens at a path, without connecting.
-fn is_listening(socket: &Path) -> bool {
+pub(crate) fn is_listening(socket: &Path) -> bool {
     // The sockets that listen have the flag SO_ACCEPTCON: Num RefCount Protocol Flags … Path.
     let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let Some(path) = socket.to_str() else { return false };

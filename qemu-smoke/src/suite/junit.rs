@@ -1,4 +1,4 @@
-//! The report as JUnit XML.
+//! The report as XML, in the form of `JUnit`.
 
 use anyhow::Result;
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};

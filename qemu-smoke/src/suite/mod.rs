@@ -56,7 +56,8 @@ pub(crate) fn run_named(names: &[String], options: &RunOptions) -> Result<ExitCo
             "no case is called {name}; `list` prints all names"
         );
     }
-    let is_named = |case: &&'static Case| names.iter().any(|name| case.name.starts_with(name.as_str()));
+    let is_named =
+        |case: &&'static Case| names.iter().any(|name| case.name.starts_with(name.as_str()));
     run(cases::all().filter(is_named).collect(), options)
 }
 
@@ -145,7 +146,10 @@ pub(crate) fn run_case(
     let begin = Instant::now();
     let row = |outcome, facts| Row { case, outcome, facts, elapsed: begin.elapsed() };
     if let Some(missing) = case.needs.iter().find_map(|need| need.missing(shared)) {
-        return Ok(row(if is_required { Outcome::Failed(missing) } else { Outcome::Skipped(missing) }, Vec::new()));
+        return Ok(row(
+            if is_required { Outcome::Failed(missing) } else { Outcome::Skipped(missing) },
+            Vec::new(),
+        ));
     }
     let trial = Trial::new(case.name, folder.of_case(case.name)?, Arc::clone(shared), case.limit);
     let (done, result) = mpsc::channel();

@@ -164,7 +164,14 @@ impl Report {
             let (outcome, reason) = row.words();
             let facts = row.facts.iter().map(|(name, value)| JsonFact { name, value }).collect();
             let seconds = row.elapsed.as_secs_f64();
-            JsonRow { name: row.case.name, group: row.case.group.name(), outcome, reason, seconds, facts }
+            JsonRow {
+                name: row.case.name,
+                group: row.case.group.name(),
+                outcome,
+                reason,
+                seconds,
+                facts,
+            }
         });
         let json = Json {
             environment: &self.environment,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::net::Pair;
+use super::guest::Pair;
 use super::{Case, Group, Need};
 use crate::machine::{NetOptions, Running};
 use crate::places;
@@ -91,8 +91,8 @@ fn pipeline(trial: &mut Trial) -> Result<()> {
         share("results", &results, ""),
     ];
     let mounts: Vec<&str> = mounts.iter().flat_map(|mount| ["-virtfs", mount]).collect();
-    let options = NetOptions::default();
-    let pair = Pair::start(trial, &options, &[], &mounts)?;
+    let options = NetOptions::DEFAULT;
+    let pair = Pair::start(trial, &options, &mounts)?;
     let boot = begin.elapsed();
     let modules = String::new();
     let mut bench = Bench { pair, options, boot, source, results, programs, modules };

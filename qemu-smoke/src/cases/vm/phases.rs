@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{Bench, Phase, elf, quoted};
 use crate::back_end::GUEST_MAC;
-use crate::cases::net;
+use crate::cases::guest;
 use crate::trial::Trial;
 
 /// How long a test program may take. It is one or two seconds outside.
@@ -181,10 +181,10 @@ fn interface(bench: &mut Bench, trial: &mut Trial) -> Result<()> {
     let refused = bench.machine().run("ip link set eth0 mtu 40", super::COMMAND)?;
     ensure!(refused.status != 0, "an MTU of 40 is taken");
     let Bench { pair, options, .. } = bench;
-    net::negotiated(trial, &mut pair.machine, options)?;
-    net::lease(trial, &mut pair.machine)?;
-    net::ping(trial, &mut pair.machine)?;
-    net::ping_v6(trial, &mut pair.machine)?;
+    guest::negotiated(trial, &mut pair.machine, options)?;
+    guest::lease(trial, &mut pair.machine)?;
+    guest::ping(trial, &mut pair.machine)?;
+    guest::ping_v6(trial, &mut pair.machine)?;
     let mut seen = Vec::new();
     for file in ["operstate", "carrier", "mtu", "tx_queue_len", "type"] {
         seen.push(format!("{file} {}", read(bench, file)?));
