@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::check;
-use crate::cli::{Common, ServerCommand, ServerName, StartOptions};
+use crate::cli::{ServerCommand, ServerName, StartOptions};
 use crate::identity::Identity;
 use crate::image::Image;
 use crate::link::is_listening;
@@ -57,15 +57,16 @@ pub(crate) struct Server {
 /// # Errors
 /// It cannot be done; why.
 pub(crate) fn run(command: &ServerCommand) -> Result<ExitCode> {
+    let named = |which: &ServerName| Server::new(&which.name, which.cache.as_deref());
     match command {
         ServerCommand::Start(options) => {
-            let server = Server::find(&options.common, &options.name)?;
+            let server = Server::new(&options.name, options.common.cache.as_deref())?;
             server.start(options)?;
             server.status()
         }
-        ServerCommand::Status(name) => Server::named(name)?.status(),
+        ServerCommand::Status(name) => named(name)?.status(),
         ServerCommand::Stop(name) => {
-            let server = Server::named(name)?;
+            let server = named(name)?;
             let words = match server.stop()? {
                 Some(pid) => format!("has ended (pid {pid})"),
                 None => "does not run".to_owned(),
@@ -74,7 +75,7 @@ pub(crate) fn run(command: &ServerCommand) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ServerCommand::Restart(name) => {
-            let server = Server::named(name)?;
+            let server = named(name)?;
             let state = server.state()?.with_context(|| {
                 format!("server {} was never started, so that its options are not known", name.name)
             })?;
@@ -105,14 +106,9 @@ pub(crate) fn all(cache: &Path) -> Result<Vec<Server>> {
 }
 
 impl Server {
-    fn named(name: &ServerName) -> Result<Self> {
-        let cache = places::cache(name.cache.as_deref())?;
-        Ok(Self { name: name.name.clone(), folder: cache.join(FOLDER) })
-    }
-
-    fn find(common: &Common, name: &str) -> Result<Self> {
-        let cache = places::cache(common.cache.as_deref())?;
-        Ok(Self { name: name.to_owned(), folder: cache.join(FOLDER) })
+    /// The server of a name that is remembered in a cache.
+    fn new(name: &str, cache: Option<&Path>) -> Result<Self> {
+        Ok(Self { name: name.to_owned(), folder: places::cache(cache)?.join(FOLDER) })
     }
 
     /// How it is called.

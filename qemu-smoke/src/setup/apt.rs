@@ -66,13 +66,18 @@ impl Apt {
         Ok(Some(Self { power, log, folder: cache.join("apt"), lists: Vec::new() }))
     }
 
+    /// Whether we are root, or can become it.
+    pub(super) fn can_install(&self) -> bool {
+        self.power != Power::Nobody
+    }
+
     /// Installs packages. Nothing that is installed is removed for them.
     ///
     /// # Errors
     /// We must not; or those that cannot be installed.
     pub(super) fn install(&self, packages: &[&str]) -> Result<()> {
         let names = packages.join(" ");
-        if self.power == Power::Nobody {
+        if !self.can_install() {
             bail!(
                 "packages can only be installed by root. Run this, and then `setup` again:\n    \
                  apt-get install --no-remove --no-install-recommends {names}"
@@ -179,7 +184,7 @@ impl Apt {
     /// # Errors
     /// They cannot be fetched.
     pub(super) fn refresh(&mut self) -> Result<()> {
-        if self.power != Power::Nobody {
+        if self.can_install() {
             return self.update();
         }
         let (lists, packages) = (self.folder.join("lists"), self.folder.join("cache"));
@@ -192,6 +197,12 @@ impl Apt {
         }
         let mut command = Command::new("apt-get");
         self.logged(command.args(SETTINGS).args(&self.lists).arg("update"))
+    }
+
+    /// Removes lists of our own. Those that root has fetched are gone already.
+    pub(super) fn clear(&self) {
+        // There may be none.
+        let _ = fs::remove_dir_all(&self.folder);
     }
 
     /// Fetches a package, and unpacks it in a folder without installing it.

@@ -49,16 +49,17 @@ pub(crate) fn run(options: &SetupOptions) -> Result<ExitCode> {
             elsewhere(&missing, kernel.is_err());
             return Ok(ExitCode::FAILURE);
         };
-        if kernel.is_err() {
-            fetch_kernel(&mut apt, &cache)?;
-        }
-        if !missing.is_empty() {
-            install(&apt, &cache, &missing, options)?;
-        }
+        let fetched = if kernel.is_err() { fetch_kernel(&mut apt, &cache) } else { Ok(()) };
+        let installed = fetched.and_then(|()| match missing[..] {
+            [] => Ok(()),
+            _ => install(&apt, &cache, &missing, options),
+        });
+        apt.clear();
+        installed?;
     }
     say("building the files of the guest");
-    let (is_complete, _) = check::installed(common)?;
-    if !options.no_install && !options.no_tests {
+    let (is_complete, image) = check::installed(common)?;
+    if image.is_some() && !options.no_install && !options.no_tests {
         say("building the test programs for the guest");
         programs::tests(&cache)?;
     }
@@ -95,7 +96,13 @@ fn install(apt: &Apt, cache: &Path, packages: &[&str], options: &SetupOptions) -
         image::busybox(cache)?;
     }
     // It may have been the only one that was refused.
-    if missing(cache, options).is_empty() { Ok(()) } else { result }
+    let left = missing(cache, options);
+    match result {
+        _ if left.is_empty() => Ok(()),
+        // Says what root has to do.
+        Err(_) if !apt.can_install() => apt.install(&left),
+        result => result,
+    }
 }
 
 /// Fetches the newest kernel of this system's release, and unpacks it in the cache.
