@@ -251,15 +251,21 @@ impl Guest {
     ///
     /// # Errors
     /// The system.
-    pub(crate) fn is_called(&mut self, queue: usize, end: Instant) -> Result<bool> {
-        let call = &self.queues[queue].call;
-        let left = Timespec::try_from(end.saturating_duration_since(Instant::now()))?;
-        let mut fds = [PollFd::new(call, PollFlags::IN)];
-        if retry_on_intr(|| poll(&mut fds, Some(&left)))? == 0 {
-            return Ok(false);
-        }
-        rustix::io::read(call, &mut [0; 8])?;
-        Ok(true)
+    pub(crate) fn is_called(&self, queue: usize, end: Instant) -> Result<bool> {
+        is_signalled(&self.queues[queue].call, end)
+    }
+
+    /// Says that more was made available than a queue has room for, and kicks. Nobody can use the
+    /// queue any more.
+    ///
+    /// # Errors
+    /// The ring is packed, or the system.
+    pub(crate) fn break_ring(&mut self, queue: usize) -> Result<()> {
+        let driver = &self.queues[queue].driver;
+        let (address, _) = driver.locate(Field::AvailableIndex).context("a packed ring")?;
+        let index = u16::try_from(driver.base())?.wrapping_add(SIZE + 1);
+        self.ram.put(address, &index.to_le_bytes());
+        self.kick(queue)
     }
 
     /// Requests that have not come back.
@@ -298,7 +304,24 @@ fn negotiate(front_end: &mut FrontEnd, format: Format, features: u64, wished: u6
     Ok(())
 }
 
+/// Waits until somebody signals an eventfd.
+///
+/// # Errors
+/// The system.
+pub(crate) fn is_signalled(event: &OwnedFd, end: Instant) -> Result<bool> {
+    let left = Timespec::try_from(end.saturating_duration_since(Instant::now()))?;
+    let mut fds = [PollFd::new(event, PollFlags::IN)];
+    if retry_on_intr(|| poll(&mut fds, Some(&left)))? == 0 {
+        return Ok(false);
+    }
+    rustix::io::read(event, &mut [0; 8])?;
+    Ok(true)
+}
+
 /// An eventfd that does not block.
-fn event() -> Result<OwnedFd> {
+///
+/// # Errors
+/// The system has none.
+pub(crate) fn event() -> Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }

@@ -68,7 +68,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 86400)]
     lease: u32,
 
-    /// Replies a second at most; 64 at once
+    /// Replies a second at most; 64 of them at once, or a sixteenth if that is more
     #[arg(long, value_name = "REPLIES", default_value_t = 1000,
         value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
@@ -113,8 +113,8 @@ pub(crate) struct Options {
     pub(crate) print_capabilities: bool,
 }
 
-/// Replies that may follow each other at once.
-const BURST: u32 = 64;
+/// Replies that may follow each other at once, whatever the rate is.
+const BURST_MIN: u32 = 64;
 
 /// Where front-ends come from.
 #[derive(Clone, Debug)]
@@ -166,7 +166,7 @@ impl Options {
 
     fn configure_ipv4(&self, gateway: &mut gateway::Config) -> Result<(), String> {
         gateway.mtu = self.mtu;
-        gateway.limiter = Limiter::new(self.rate, BURST);
+        gateway.limiter = Limiter::new(self.rate, BURST_MIN.max(self.rate / 16));
         gateway.arp.mac = self.gateway_mac;
         gateway.arp.owned = [self.gateway_ipv4].into_iter().collect();
         gateway.arp.is_proxy = self.proxy_arp;

@@ -5,7 +5,9 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use anyhow::{Context as _, Result, bail, ensure};
 use vhost_fuzz_core::net::config_space;
 use vhost_fuzz_core::vhost_user::features::{self, Names, protocol, virtio};
-use vhost_fuzz_core::vhost_user::payload::{Config, MemTable, Region, RegionBytes, VringState};
+use vhost_fuzz_core::vhost_user::payload::{
+    Config, MemReg, MemTable, Region, RegionBytes, VringState,
+};
 use vhost_fuzz_core::vhost_user::{FrontendRequest as R, Layout as Wire, Message, Payload};
 use vhost_fuzz_world::ram::{Layout, Shared};
 
@@ -32,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
     case("basic.memory-8", "a memory table of eight regions", |trial| memory(trial, 8)),
     case("basic.memory-fds", "tables with too few and too many descriptors", memory_fds),
     case("basic.memory-overlap", "regions that overlap are refused", memory_overlap),
+    case("basic.memory-regions", "regions that come and go one by one", memory_regions),
     case("basic.ack", "REPLY_ACK: 0 for what was done, another number for what was not", ack),
     case("basic.no-ack", "without REPLY_ACK there is no answer to be acknowledged", no_ack),
     case("basic.status", "the device status is what was set", status),
@@ -275,6 +278,28 @@ fn memory_overlap(trial: &mut Trial) -> Result<()> {
     let bytes = RegionBytes::new(&regions);
     let fds = [ram.file().as_fd(); 2];
     is_refused(&mut front_end, R::SET_MEM_TABLE, table(&bytes, 2), &fds)?;
+    drop(front_end);
+    served.serves()
+}
+
+fn memory_regions(trial: &mut Trial) -> Result<()> {
+    let mut served = Served::start(trial, &[])?;
+    let wanted = protocol::REPLY_ACK | protocol::CONFIGURE_MEM_SLOTS;
+    let mut front_end = served.negotiated(u64::MAX, wanted)?;
+    let ram = Shared::new(Layout::Large)?;
+    let region = |region| Payload::MemReg(MemReg { padding: 0, region });
+    let all = regions(&ram, 8);
+    let fds = [ram.file().as_fd()];
+    for added in &all {
+        front_end.must(R::ADD_MEM_REG, region(*added), &fds)?;
+    }
+    // One that is there already is no other one.
+    is_refused(&mut front_end, R::ADD_MEM_REG, region(all[3]), &fds)?;
+    for removed in all.iter().rev() {
+        front_end.must(R::REM_MEM_REG, region(*removed), &[])?;
+    }
+    is_refused(&mut front_end, R::REM_MEM_REG, region(all[0]), &[])?;
+    trial.note("regions", format!("{} added and removed", all.len()));
     drop(front_end);
     served.serves()
 }

@@ -14,7 +14,7 @@ use vhost_fuzz_world::driver::Format;
 use super::packets::{HEADER, RECEIVE, TRANSMIT, is_answer, question};
 use super::{Case, Served, case};
 use crate::front::PATIENCE;
-use crate::front::guest::Guest;
+use crate::front::guest::{Guest, event, is_signalled};
 use crate::trial::Trial;
 
 pub(super) const CASES: &[Case] = &[
@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
     case("basic.ring-stop-packed", "GET_VRING_BASE stops a packed ring where it is", |trial| {
         stop(trial, &["--packed"], Format::Packed)
     }),
+    case("basic.ring-broken", "a driver that lies is told by the error eventfd", broken),
     case("basic.dirty-log", "the log of a migration has the pages that were written", dirty_log),
 ];
 
@@ -90,6 +91,24 @@ fn stop(trial: &mut Trial, arguments: &[&str], format: Format) -> Result<()> {
     is_answer(frame.get(HEADER..).unwrap_or_default())?;
     trial.note("stopped", format!("at {base:#x}, and goes on there"));
     Ok(())
+}
+
+fn broken(trial: &mut Trial) -> Result<()> {
+    let mut served = Served::start(trial, &[])?;
+    let mut guest = guest(&served, Format::Split, 0)?;
+    round(&mut guest)?;
+    let error = event()?;
+    guest.front_end.vring_fd(R::SET_VRING_ERR, 1, &error)?;
+    ensure!(!is_signalled(&error, Instant::now())?, "an error is told of a ring in order");
+    guest.break_ring(TRANSMIT)?;
+    let is_told = is_signalled(&error, Instant::now() + PATIENCE)?;
+    ensure!(is_told, "more is available than the ring has room for, and no error is told");
+    // The connection goes on, and the ring can be stopped.
+    guest.front_end.number(R::GET_FEATURES)?;
+    let base = guest.front_end.stop(1)?;
+    trial.note("error", format!("told; the ring stopped at {base:#x}"));
+    drop(guest);
+    served.serves()
 }
 
 /// Bytes of a page of the log.
