@@ -4,6 +4,7 @@ mod junit;
 mod report;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -25,6 +26,9 @@ use crate::tools::{self, Qemu, Tools};
 use crate::trial::{Shared, Trial};
 
 pub(crate) use report::{Outcome, Report, Row};
+
+/// The exit code for a command line that is not understood.
+const BAD_USAGE: u8 = 2;
 
 /// How long a case that was told to end may take to do it.
 const GRACE: Duration = Duration::from_secs(5);
@@ -50,11 +54,10 @@ pub(crate) fn run_all(is_ci: bool, options: &RunOptions) -> Result<ExitCode> {
 /// # Errors
 /// As [`run_group`], or no case has such a name.
 pub(crate) fn run_named(names: &[String], options: &RunOptions) -> Result<ExitCode> {
-    for name in names {
-        ensure!(
-            cases::all().any(|case| case.name.starts_with(name.as_str())),
-            "no case is called {name}; `list` prints all names"
-        );
+    let is_known = |name: &str| cases::all().any(|case| case.name.starts_with(name));
+    if let Some(name) = names.iter().find(|name| !is_known(name)) {
+        eprintln!("error: no case is called {name}; `list` prints all names");
+        return Ok(ExitCode::from(BAD_USAGE));
     }
     let is_named =
         |case: &&'static Case| names.iter().any(|name| case.name.starts_with(name.as_str()));
@@ -71,6 +74,12 @@ pub(crate) fn run_selftest(options: &RunOptions) -> Result<ExitCode> {
 
 fn run(cases: Vec<&'static Case>, options: &RunOptions) -> Result<ExitCode> {
     let begin = Instant::now();
+    let files = [&options.junit, &options.json, &options.report];
+    for file in files.into_iter().flatten() {
+        // It would be a pity to hear of it after the last case.
+        let folder = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
+        ensure!(folder.is_dir(), "{}: there is no folder {}", file.display(), folder.display());
+    }
     let shared = Arc::new(prepare(&cases, options)?);
     let folder = RunFolder::new()?;
     let mut report = Report::new(&shared);
