@@ -47,13 +47,10 @@ fn replay(bytes: &[u8]) -> (Vec<String>, Outcome) {
 const SESSIONS: &[(&str, usize, &[&str])] = &[
     ("blkio-nbdkit-qsd", 38, &["-sS-sS-"]),
     ("qemu-smoke-net", 46, &["-e-eSe-e-", "-e-eSe-e-"]),
-    (
-        "qemu-smoke-net-mq",
-        153,
-        &["-e-eSe-e-", "-e-eSe-e-", "-sSe-", "-sSe-", "-sSe-", "-sSe-", "-sSe-", "-sSe-"],
-    ),
-    ("qemu-smoke-net-packed-reconnect", 70, &["-e-eS-eS-", "-e-eS-eS-"]),
-    ("qemu-smoke-net-reconnect", 130, &["-e-eS-eSe-eSe-eSe-e-", "-e-eS-eSe-eSe-eSe-e-"]),
+    ("qemu-smoke-migrate", 48, &["-e-eSe-", "-e-eSe-"]),
+    ("qemu-smoke-migrated", 45, &["-eSe-e-", "-eSe-e-"]),
+    ("qemu-smoke-mq", 83, &["-e-eSe-e-", "-e-eSe-e-", "-sSe-", "-sSe-"]),
+    ("qemu-smoke-reconnect", 103, &["-e-eS-eSe-eSe-e-", "-e-eS-eSe-eSe-e-"]),
     ("qemu-vublk-qsd", 40, &["-sSs-sSs-", "-e-e-"]),
     ("qemu-vufs-c-virtiofsd", 34, &["-sSs-", "-sSs-"]),
     ("qemu-vufs-rust-virtiofsd", 37, &["-sSs-", "-sSs-"]),
@@ -85,6 +82,6 @@ fn every_recorded_session_replays_to_its_end() {
         assert_eq!(outcome.messages, *messages, "{}", seed.name);
         assert_eq!(paths, *expected, "{}", seed.name);
     }
-    assert_eq!(recorded.len(), 15);
-    assert_eq!(SESSIONS.len(), 15);
+    assert_eq!(recorded.len(), 16);
+    assert_eq!(SESSIONS.len(), 16);
 }

@@ -23,6 +23,7 @@ use vhost_fuzz_core::memory::RingSize;
 use vhost_fuzz_core::net::control::ControlConfig;
 use vhost_fuzz_core::net::device;
 use vhost_fuzz_core::net::header::Features;
+use vhost_fuzz_core::net::rate::Limiter;
 use vhost_fuzz_core::ring::{Broken, Chain, PopError, PutError, Ring, Token};
 use vhost_fuzz_core::session::{EffectError, Offer, Service};
 
@@ -32,6 +33,9 @@ const ETHERNET: usize = 14;
 /// Where the number of a transaction is, behind the IPv4 header: after the UDP header and four
 /// bytes of DHCP.
 const XID: usize = 12;
+
+/// Replies that may follow each other at once.
+const BURST: u32 = 64;
 
 /// What is read of a frame: as far as the number can be.
 const FRONT: usize = 128;
@@ -59,6 +63,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDRESS")]
     ipv6: Ipv6Addr,
 
+    /// Pairs of queues
+    #[arg(long, value_name = "PAIRS", default_value_t = 1)]
+    queues: u16,
+
+    /// Replies a second at most; 64 at once
+    #[arg(long, value_name = "REPLIES", default_value_t = 1000)]
+    rate: u32,
+
     /// Offer packed rings, too
     #[arg(long)]
     packed: bool,
@@ -71,6 +83,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut config = Config::new(GUEST_MAC, Some(options.ipv4));
     config.has_packed = options.packed;
+    config.pairs = options.queues;
+    config.gateway.limiter = Limiter::new(options.rate, BURST);
     if let Some(ndp) = &mut config.gateway.ndp {
         ndp.guest = [options.ipv6].into_iter().collect();
     }
