@@ -13,6 +13,7 @@
 mod books;
 pub mod device;
 pub mod frames;
+mod guest;
 pub mod judge;
 pub mod run;
 pub mod setup;

@@ -18,7 +18,7 @@
 //! | liveness | [`session`] | whatever came before, the next request is served |
 //! | model, wire check, budget, liveness | [`dhcp`] | the server of a port: whom it answers, and each byte of each reply; an independent parser judges them, too |
 //! | model, wire check, room, budget, liveness | [`ipv6`] | replies of a gateway, byte by byte, and by an independent parser |
-//! | model, wire check, guarded memory, double fetch, budget, liveness | [`crate::net_device`] | a device behind its queues writes what the model writes, and nothing else |
+//! | model, wire check, guarded memory, double fetch, budget, liveness | [`crate::net_device`] | a device behind its queues writes what the model writes, and nothing else; a good guest and another parser look at it before the model does |
 //! | differential | [`crate::peer`] | a peer does the same, or a row of a list allows that it does not |
 //!
 //! "No panic, no overflow, no sanitizer report" needs no code here: targets run with overflow

@@ -102,6 +102,8 @@ pub struct Delivery {
     pub reply: Vec<u8>,
     /// Buffers that it is in.
     pub buffers: usize,
+    /// Where header and reply are: address and bytes of each piece, in their order.
+    pub places: Vec<(u64, u64)>,
 }
 
 /// A device.
@@ -338,6 +340,7 @@ impl Device {
             request: request.to_vec(),
             reply: reply.to_vec(),
             buffers: taken.len(),
+            places: taken.iter().flat_map(|(_, chain, _, len)| places(chain, *len)).collect(),
         });
         Sent::Delivered
     }
@@ -464,6 +467,16 @@ fn read(host: &mut impl Host, chain: &Chain, most: u64) -> Vec<u8> {
         left -= len;
     }
     bytes
+}
+
+/// Address and bytes of what the first `len` writable bytes of a chain are in.
+fn places(chain: &Chain, len: usize) -> impl Iterator<Item = (u64, u64)> {
+    let mut left = len as u64;
+    chain.elements.iter().filter(|element| element.writable).map(move |element| {
+        let here = left.min(element.len.into());
+        left -= here;
+        (element.address, here)
+    })
 }
 
 /// Writes to a chain, from the writable byte `skip` on.
