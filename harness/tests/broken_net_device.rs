@@ -4,7 +4,7 @@
 use vhost_fuzz_core::net::device::Device;
 use vhost_fuzz_harness::broken::net_device::{self as broken, BrokenDevice};
 use vhost_fuzz_harness::broken::verdicts::{self, Verdict, assert_spoke};
-use vhost_fuzz_harness::net_device::NetDevice;
+use vhost_fuzz_harness::net_device::{NetDevice, Run, Watch, step};
 use vhost_fuzz_harness::target::net_device;
 
 fn verdicts<D: NetDevice>() -> Vec<Verdict> {
@@ -15,6 +15,44 @@ fn verdicts<D: NetDevice>() -> Vec<Verdict> {
 fn devices_without_a_mistake_pass() {
     assert_eq!(verdicts::<Device>(), []);
     assert_eq!(verdicts::<BrokenDevice<broken::Nothing>>(), []);
+}
+
+/// Demands that one of these oracles spoke first wherever one spoke, and the first of them
+/// somewhere.
+#[track_caller]
+fn assert_only(verdicts: &[Verdict], oracles: &[&str]) {
+    assert_spoke(verdicts, oracles[0]);
+    for Verdict { seed, text } in verdicts {
+        let is_one = oracles.iter().any(|oracle| text.starts_with(&format!("{oracle}: ")));
+        assert!(is_one, "{seed}: {text}");
+    }
+}
+
+/// No seed asks a device for anything after its last ring broke: only the good guest does.
+#[test]
+fn a_device_that_a_reset_does_not_help_is_found_by_the_good_guest() {
+    assert_only(&verdicts::<BrokenDevice<broken::StaysBroken>>(), &["liveness"]);
+}
+
+/// The other parser comes before the model, which would find every wrong byte as well, unless it
+/// were wrong about the same.
+#[cfg(feature = "peer-net")]
+#[test]
+fn a_checksum_that_is_left_to_the_driver_is_found_by_another_parser() {
+    assert_only(&verdicts::<BrokenDevice<broken::LeavesChecksums>>(), &["wire check"]);
+}
+
+/// Memory that flips says nothing itself. It makes a device that looks twice do something else than
+/// the model, and perhaps write where the model does not. Where it does not flip, there is nothing
+/// to be found.
+#[test]
+fn a_frame_that_is_looked_at_before_it_is_copied_is_found_by_memory_that_flips() {
+    type Twin = BrokenDevice<broken::LooksFirst>;
+    let unflipped = verdicts::verdicts("net_device", |bytes| {
+        let _ = Run::<Twin>::default().steps(Watch::Lightly, step::steps(bytes));
+    });
+    assert_eq!(unflipped, []);
+    assert_only(&verdicts::<Twin>(), &["model", "guard"]);
 }
 
 macro_rules! caught {

@@ -1,5 +1,7 @@
 //! Network devices with one mistake each: around the device of the core, or around its rings.
 
+mod alone;
+
 use std::sync::atomic::Ordering;
 
 use vhost_fuzz_core::net::device::{Config, Device, Due};
@@ -8,6 +10,8 @@ use vhost_fuzz_core::ring::{Broken, Chain, Guest, PopError, PutError, Ring, Ring
 
 use crate::net_device::NetDevice;
 use crate::ram::RamRegion;
+
+pub use alone::{LeavesChecksums, LooksFirst, StaysBroken};
 
 /// Which queue a ring is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,17 @@ pub trait Mistake: Default {
     fn before(&mut self, _guest: &Guest<'_, RamRegion>, now_ms: u64) -> u64 {
         now_ms
     }
+
+    /// After a reset, in which the driver chose these features.
+    fn reset(&mut self, _features: Features) {
+        *self = Self::default();
+    }
+
+    /// A chain of frames was taken.
+    fn taken(&mut self, _kind: Kind, _chain: &Chain, _guest: &Guest<'_, RamRegion>) {}
+
+    /// A buffer is about to be given back.
+    fn given(&mut self, _kind: Kind, _len: u32, _guest: &Guest<'_, RamRegion>) {}
 
     /// Changes what is due after a wake-up.
     fn due(&mut self, _kind: Kind, due: Due) -> Due {
@@ -115,13 +130,20 @@ pub struct BrokenDevice<M> {
 struct Wrapped<'a, R, M> {
     kind: Kind,
     ring: &'a mut R,
+    /// None when nothing comes of what is taken.
+    guest: Option<&'a Guest<'a, RamRegion>>,
     /// Two rings of a wake-up share it, one after the other.
     mistake: &'a std::cell::RefCell<&'a mut M>,
 }
 
 impl<R: Ring, M: Mistake> Ring for Wrapped<'_, R, M> {
     fn pop(&mut self, chain: &mut Chain) -> Result<Option<Token>, PopError> {
-        self.mistake.borrow_mut().pop(self.kind, self.ring, chain)
+        let mut mistake = self.mistake.borrow_mut();
+        let popped = mistake.pop(self.kind, self.ring, chain);
+        if let (Ok(Some(_)), Some(guest)) = (&popped, self.guest) {
+            mistake.taken(self.kind, chain, guest);
+        }
+        popped
     }
 
     fn unpop(&mut self, token: Token) -> Result<(), PutError> {
@@ -129,7 +151,11 @@ impl<R: Ring, M: Mistake> Ring for Wrapped<'_, R, M> {
     }
 
     fn put(&mut self, token: Token, len: u32) -> Result<(), PutError> {
-        self.mistake.borrow_mut().put(self.kind, self.ring, token, len)
+        let mut mistake = self.mistake.borrow_mut();
+        if let Some(guest) = self.guest {
+            mistake.given(self.kind, len, guest);
+        }
+        mistake.put(self.kind, self.ring, token, len)
     }
 
     fn skip(&mut self, token: Token) -> Result<(), PutError> {
@@ -159,7 +185,7 @@ impl<M: Mistake> NetDevice for BrokenDevice<M> {
     }
 
     fn negotiated(&mut self, features: Features) {
-        self.mistake = M::default();
+        self.mistake.reset(features);
         self.core.negotiated(M::features(features));
     }
 
@@ -176,8 +202,10 @@ impl<M: Mistake> NetDevice for BrokenDevice<M> {
     ) -> [Due; 2] {
         let now_ms = self.mistake.before(guest, now_ms);
         let mistake = &std::cell::RefCell::new(&mut self.mistake);
-        let transmit = &mut Wrapped { kind: Kind::Transmit, ring: transmit, mistake };
-        let mut receive = receive.map(|ring| Wrapped { kind: Kind::Receive, ring, mistake });
+        let lent = Some(guest);
+        let transmit = &mut Wrapped { kind: Kind::Transmit, ring: transmit, guest: lent, mistake };
+        let mut receive =
+            receive.map(|ring| Wrapped { kind: Kind::Receive, ring, guest: lent, mistake });
         let [sent, received] = self.core.serve(transmit, receive.as_mut(), guest, now_ms);
         let mut mistake = mistake.borrow_mut();
         [mistake.due(Kind::Transmit, sent), mistake.due(Kind::Receive, received)]
@@ -185,13 +213,15 @@ impl<M: Mistake> NetDevice for BrokenDevice<M> {
 
     fn discard<T: Ring>(&mut self, transmit: &mut T) -> Due {
         let mistake = &std::cell::RefCell::new(&mut self.mistake);
-        let due = self.core.discard(&mut Wrapped { kind: Kind::Transmit, ring: transmit, mistake });
+        let (kind, guest) = (Kind::Transmit, None);
+        let due = self.core.discard(&mut Wrapped { kind, ring: transmit, guest, mistake });
         mistake.borrow_mut().due(Kind::Transmit, due)
     }
 
     fn command<C: Ring>(&mut self, queue: &mut C, guest: &Guest<'_, RamRegion>) -> Due {
         let mistake = &std::cell::RefCell::new(&mut self.mistake);
-        let queue = &mut Wrapped { kind: Kind::Control, ring: queue, mistake };
+        let lent = Some(guest);
+        let queue = &mut Wrapped { kind: Kind::Control, ring: queue, guest: lent, mistake };
         let due = self.core.command(queue, guest);
         mistake.borrow_mut().due(Kind::Control, due)
     }
