@@ -7,7 +7,6 @@
 //! * [`machine`]: a QEMU with a guest; [`image`]: the guest's kernel and files.
 //! * [`link`]: the socket between a front-end and a back-end.
 //! * [`faulty`]: a back-end that is wrong on purpose, for `selftest`.
-//! * [`check`]: what is installed.
 //! * [`server`]: a QEMU that stays; [`clean`]: ends what was left.
 //! * [`check`]: what is installed; [`setup`]: installs it.
 //!
