@@ -1,9 +1,10 @@
 //! Kicks and calls: counters of eight bytes, or whatever else a front-end has sent.
 
+use std::io::IoSliceMut;
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, read, retry_on_intr, write};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, read, retry_on_intr, write};
 
 /// Tells whoever waits at `fd` that there is something, by an 8-byte write (VU-015).
 ///
@@ -26,15 +27,31 @@ pub fn signal(fd: impl AsFd) -> Result<(), Errno> {
 
 /// Takes what is there of a kick: at most eight bytes. `false`: nobody will kick here again.
 ///
+/// The front-end has the same counter, and may take a kick back that we were woken by. So this
+/// does not wait, also where the descriptor would.
+///
 /// # Errors
 /// What the system says; `EAGAIN` of a descriptor that does not block is none.
 pub fn consume(fd: impl AsFd) -> Result<bool, Errno> {
     let mut counter = [0; 8];
-    match retry_on_intr(|| read(&fd, &mut counter)) {
+    match retry_on_intr(|| read_now(&fd, &mut counter)) {
         Ok(len) => Ok(len > 0),
         Err(Errno::AGAIN) => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+/// Offset of [`preadv2`] for where the file is.
+const HERE: u64 = u64::MAX;
+
+/// Reads without waiting. Of files that know only how to wait, what is there is asked for first.
+fn read_now(fd: impl AsFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+    match preadv2(&fd, &mut [IoSliceMut::new(bytes)], HERE, ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+        other => return other,
+    }
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    if poll(&mut fds, Some(&NOW))? == 0 { Err(Errno::AGAIN) } else { read(&fd, bytes) }
 }
 
 /// No waiting.
@@ -58,6 +75,28 @@ mod tests {
         write(&fd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
         signal(&fd).unwrap();
         assert_eq!(consume(&fd), Ok(true));
+    }
+
+    #[test]
+    fn a_kick_that_was_taken_back_is_not_waited_for() {
+        let counter = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+        let (pipe, _writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        for fd in [counter, pipe] {
+            assert_eq!(consume(&fd), Ok(true));
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_read_like_a_counter() {
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        assert_eq!(consume(&zeros), Ok(true));
+        let file = tempfile::tempfile().unwrap();
+        write(&file, &[1; 12]).unwrap();
+        rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).unwrap();
+        assert_eq!(
+            [consume(&file), consume(&file), consume(&file)],
+            [Ok(true), Ok(true), Ok(false)]
+        );
     }
 
     #[test]
