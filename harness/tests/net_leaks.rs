@@ -1,5 +1,5 @@
-//! A network device whose front-ends reconnect a thousand times, and come 64 at once: nothing of them
-//! is left. It is one test in a program of its own, because it counts what the process holds.
+//! A network device whose front-ends reconnect a thousand times, and come 64 at once: nothing of
+//! them is left. It is one test in a program of its own, because it counts what the process holds.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;

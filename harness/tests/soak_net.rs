@@ -1,6 +1,6 @@
-//! A network device under good and hostile front-ends, for five seconds: `cargo xtask soak net` runs
-//! it for a minute. It is one test in a program of its own, because it counts what the process
-//! holds.
+//! A network device under good and hostile front-ends, for five seconds: `cargo xtask soak net`
+//! runs it for a minute. It is one test in a program of its own, because it counts what the
+//! process holds.
 
 use std::time::Duration;
 
