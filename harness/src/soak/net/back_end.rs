@@ -111,8 +111,13 @@ impl BackEnd {
         Ok(())
     }
 
-    /// Whether its thread has ended, which it does only when it is told to.
-    pub(super) fn is_gone(&self) -> bool {
+    /// Whether its thread ends about now, which it does only when it is told to. Sockets are closed
+    /// a moment before.
+    pub(super) fn is_going(&self) -> bool {
+        let end = Instant::now() + Duration::from_secs(2);
+        while !self.thread.is_finished() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(1));
+        }
         self.thread.is_finished()
     }
 

@@ -131,14 +131,17 @@ impl<W: FnMut(&Tally)> Soak<W> {
         let end = self.place.front_end + FRONT_ENDS;
         while self.place.front_end < end && !self.is_over() {
             self.place.phase = Phase::Setup;
-            match self.front_end(&back_end, &config) {
-                Ok(waiting) => connections += 1 + waiting,
+            let served = self.front_end(&back_end, &config).and_then(|waiting| {
+                connections += 1 + waiting;
+                self.place.phase = Phase::Gone;
+                back_end.wait_for(connections, patience)
+            });
+            match served {
+                Ok(()) => {}
                 // What a front-end saw of it says less than the panic itself.
-                Err(_) if back_end.is_gone() => break,
+                Err(_) if back_end.is_going() => break,
                 Err(fault) => return Err(fault),
             }
-            self.place.phase = Phase::Gone;
-            back_end.wait_for(connections, patience)?;
             self.is_as(&before)?;
             self.tally.front_ends += 1;
             self.place.front_end += 1;
