@@ -8,24 +8,17 @@ use std::cell::RefCell;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
 use rustix::event::{EventfdFlags, eventfd};
 use vhost_fuzz_backend::connection::Connection;
-use vhost_fuzz_backend::device::{Device, Rings};
 use vhost_fuzz_backend::listener::{Endpoint, Listener};
 use vhost_fuzz_backend::net::{Config, GUEST_MAC, Net};
 use vhost_fuzz_backend::sigbus;
 use vhost_fuzz_backend::vring::{GuestMemory, OpenRing};
-use vhost_fuzz_core::memory::RingSize;
-use vhost_fuzz_core::net::control::ControlConfig;
-use vhost_fuzz_core::net::device;
-use vhost_fuzz_core::net::header::Features;
-use vhost_fuzz_core::net::rate::Limiter;
+use vhost_fuzz_core::net::device::{self, Due};
 use vhost_fuzz_core::ring::{Broken, Chain, PopError, PutError, Ring, Token};
-use vhost_fuzz_core::session::{EffectError, Offer, Service};
 
 /// Bytes in front of an IPv4 packet.
 const ETHERNET: usize = 14;
@@ -33,9 +26,6 @@ const ETHERNET: usize = 14;
 /// Where the number of a transaction is, behind the IPv4 header: after the UDP header and four
 /// bytes of DHCP.
 const XID: usize = 12;
-
-/// Replies that may follow each other at once.
-const BURST: u32 = 64;
 
 /// What is read of a frame: as far as the number can be.
 const FRONT: usize = 128;
@@ -67,7 +57,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PAIRS", default_value_t = 1)]
     queues: u16,
 
-    /// Replies a second at most; 64 at once
+    /// Replies a second at most
     #[arg(long, value_name = "REPLIES", default_value_t = 1000)]
     rate: u32,
 
@@ -84,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut config = Config::new(GUEST_MAC, Some(options.ipv4));
     config.has_packed = options.packed;
     config.pairs = options.queues;
-    config.gateway.limiter = Limiter::new(options.rate, BURST);
+    config.set_rate(options.rate);
     if let Some(ndp) = &mut config.gateway.ndp {
         ndp.guest = [options.ipv6].into_iter().collect();
     }
@@ -94,11 +84,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         Endpoint::Server(Listener::bind(&options.socket)?)
     };
     sigbus::install()?;
-    let mut connection = Connection::new(Faulty::new(&config)?)?;
+    let mut connection = Connection::new(Net::serving_with(&config, serve_watched)?)?;
     // Nobody tells it to stop.
     let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
     endpoint.serve_each(&mut connection, std::os::fd::AsFd::as_fd(&stop), |connection, end| {
-        let counters = connection.device().device.counters();
+        let counters = connection.device().counters();
         eprintln!(
             "front-end: {end:?}; so far {} frames taken, {} malformed, {} refused",
             counters.taken, counters.malformed, counters.refused
@@ -108,117 +98,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The device.
-#[derive(Debug)]
-struct Faulty {
-    device: device::Device,
-    offer: Offer,
-    pairs: u16,
-    space: Vec<u8>,
-    header_len: usize,
-    since: Instant,
-}
-
-impl Faulty {
-    fn new(config: &Config) -> Result<Self> {
-        let control = ControlConfig {
-            mtu: Some(config.mtu),
-            pairs: config.pairs,
-            ..ControlConfig::new(config.mac)
-        };
-        let queue_max = RingSize::check(config.queue_size.into(), true, RingSize::MAX)?;
-        let gateway = config.gateway.clone();
-        let device = device::Device::new(device::Config { control, gateway, queue_max })?;
-        let mut faulty = Self {
-            device,
-            offer: Net::new(config)?.offer(),
-            pairs: config.pairs,
-            space: Vec::new(),
-            header_len: 0,
-            since: Instant::now(),
-        };
-        faulty.renew();
-        Ok(faulty)
-    }
-
-    fn renew(&mut self) {
-        self.space = self.device.config_space().bytes().into();
-    }
-
-    /// What the driver sends, and answers to it.
-    fn serve(&mut self, index: u16, rings: &mut Rings<'_>) {
-        let receiver = 2 * self.device.receiver_of(index / 2);
-        let now_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let [Some(mut transmit), receive] = rings.open_both([index, receiver]) else { return };
-        let receive = receive.filter(|ring| ring.service().supplies_packets());
-        let guest = transmit.guest();
-        let due = match transmit.service() {
-            Service::Idle => return,
-            Service::Discard => self.device.discard(&mut transmit),
-            Service::Serve => {
-                let watch = RefCell::new(Watch { header_len: self.header_len, ..Watch::default() });
-                let watched =
-                    |ring, is_transmit| Watched { ring, guest, is_transmit, watch: &watch };
-                let mut receive = receive.map(|ring| watched(ring, false));
-                let mut sender = watched(transmit, true);
-                let [due, _] = self.device.serve(&mut sender, receive.as_mut(), &guest, now_ms);
-                transmit = sender.ring;
-                due
-            }
-        };
-        if due.again {
-            transmit.look_again();
-        }
-    }
-}
-
-impl Device for Faulty {
-    fn offer(&self) -> Offer {
-        self.offer.clone()
-    }
-
-    fn config(&self) -> &[u8] {
-        &self.space
-    }
-
-    fn write_config(&mut self, _offset: usize, _data: &[u8]) -> Result<(), EffectError> {
-        Ok(())
-    }
-
-    fn negotiated(&mut self, features: u64) {
-        self.device.negotiated(features.into());
-        self.header_len = Features::from(features).header_len();
-        self.renew();
-    }
-
-    fn set_mtu(&mut self, mtu: u16) -> Result<(), EffectError> {
-        self.device.set_mtu(mtu);
-        Ok(())
-    }
-
-    fn announce(&mut self, _mac: [u8; 6]) {}
-
-    fn process(&mut self, index: u16, rings: &mut Rings<'_>) {
-        let features = self.device.control().features();
-        let pairs = if features.has_any(Features::MQ) { self.pairs } else { 1 };
-        if features.has(Features::CTRL_VQ) && index == 2 * pairs {
-            if let Some(mut queue) = rings.open(index) {
-                let guest = queue.guest();
-                // What is due for the ring, it has noted itself.
-                let _ = self.device.command(&mut queue, &guest);
-            }
-            self.renew();
-        } else if index % 2 == 1 {
-            self.serve(index, rings);
-        } else if let Some(mut queue) = rings.open(index) {
-            queue.busy();
-        }
-    }
-
-    fn reset(&mut self) {
-        self.device.reset();
-        self.renew();
-    }
+/// Serves a pair of rings that are watched.
+fn serve_watched<'r>(
+    device: &mut device::Device,
+    transmit: &mut OpenRing<'r>,
+    receive: Option<&mut OpenRing<'r>>,
+    guest: &GuestMemory<'r>,
+    now_ms: u64,
+) -> [Due; 2] {
+    let header_len = device.control().features().header_len();
+    let watch = RefCell::new(Watch { header_len, ..Watch::default() });
+    let watched = |ring, is_transmit| Watched { ring, guest, is_transmit, watch: &watch };
+    let mut receive = receive.map(|ring| watched(ring, false));
+    device.serve(&mut watched(transmit, true), receive.as_mut(), guest, now_ms)
 }
 
 /// What is known of the frame that is answered now.
@@ -233,8 +125,8 @@ struct Watch {
 
 /// A ring that is watched.
 struct Watched<'w, 'r> {
-    ring: OpenRing<'r>,
-    guest: GuestMemory<'r>,
+    ring: &'w mut OpenRing<'r>,
+    guest: &'w GuestMemory<'r>,
     is_transmit: bool,
     watch: &'w RefCell<Watch>,
 }
@@ -246,7 +138,7 @@ impl Ring for Watched<'_, '_> {
             let mut watch = self.watch.borrow_mut();
             if self.is_transmit {
                 let mut front = vec![0; watch.header_len + FRONT];
-                let len = chain.reader(&self.guest).read(&mut front).unwrap_or(0);
+                let len = chain.reader(self.guest).read(&mut front).unwrap_or(0);
                 front.truncate(len);
                 watch.xid = xid(front.get(watch.header_len..).unwrap_or_default());
                 watch.buffer = None;
@@ -267,7 +159,7 @@ impl Ring for Watched<'_, '_> {
             if let (Some([a, b, c, d]), Some(buffer)) = (watch.xid.take(), watch.buffer.take()) {
                 // The gateway's IPv4 headers have no options.
                 let at = watch.header_len + ETHERNET + 20 + XID;
-                let writer = buffer.writer(&self.guest).split_at(at as u64);
+                let writer = buffer.writer(self.guest).split_at(at as u64);
                 // A buffer that is gone shows nothing wrong.
                 let _ = writer.map(|(_, mut writer)| writer.write(&[c, d, a, b]));
             }
@@ -280,7 +172,7 @@ impl Ring for Watched<'_, '_> {
     }
 
     fn publish(&mut self) -> Result<bool, Broken> {
-        Ring::publish(&mut self.ring)
+        Ring::publish(self.ring)
     }
 
     fn arm(&mut self) -> Result<bool, Broken> {

@@ -7,6 +7,7 @@ use vhost_fuzz_core::memory::{RingSize, RingSizeError};
 use vhost_fuzz_core::net::config_space;
 use vhost_fuzz_core::net::control::ControlConfig;
 use vhost_fuzz_core::net::header::Features;
+use vhost_fuzz_core::net::rate::Limiter;
 use vhost_fuzz_core::net::{Mac, device, gateway};
 use vhost_fuzz_core::session::Offer;
 use vhost_fuzz_core::vhost_user::features::{protocol, virtio};
@@ -21,6 +22,9 @@ const _: () = assert!(CONFIG_LEN as usize == config_space::LEN);
 
 /// Most memory regions of a front-end.
 const MEM_SLOTS: u16 = 64;
+
+/// Replies that may follow each other at once, whatever the rate is.
+const BURST_MIN: u32 = 64;
 
 /// What every device offers of virtio-net.
 const ALWAYS: Features = Features::from_bits(
@@ -100,6 +104,11 @@ impl Config {
             merges: true,
             has_control: true,
         }
+    }
+
+    /// Answers at most `replies` a second, and 64 of them at once, or a sixteenth if that is more.
+    pub fn set_rate(&mut self, replies: u32) {
+        self.gateway.limiter = Limiter::new(replies, BURST_MIN.max(replies / 16));
     }
 
     /// What a front-end is offered.

@@ -6,18 +6,30 @@ use std::time::Instant;
 
 use vhost_fuzz_core::net::Mac;
 use vhost_fuzz_core::net::config_space::{self, ConfigSpace};
-use vhost_fuzz_core::net::device::{self, Counters};
+use vhost_fuzz_core::net::device::{self, Counters, Due};
 use vhost_fuzz_core::net::header::Features;
 use vhost_fuzz_core::session::{EffectError, Offer, Service};
 
 use crate::device::{Device, Rings};
+use crate::vring::{GuestMemory, OpenRing};
 
 pub use config::{Config, ConfigError, PAIRS_MAX};
+
+/// Serves a pair of rings, as [`device::Device::serve`] does: transmit, receive, the driver's
+/// memory and the time in ms. Says what is due for each.
+pub type ServePair = for<'r> fn(
+    &mut device::Device,
+    &mut OpenRing<'r>,
+    Option<&mut OpenRing<'r>>,
+    &GuestMemory<'r>,
+    u64,
+) -> [Due; 2];
 
 /// A device, and what its front-end is told of it.
 #[derive(Debug)]
 pub struct Net {
     device: device::Device,
+    serve_pair: ServePair,
     offer: Offer,
     pairs: u16,
     /// What a front-end reads now.
@@ -31,10 +43,22 @@ impl Net {
     /// # Errors
     /// What is wrong with its configuration.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        Self::serving_with(config, |device, transmit, receive, guest, now_ms| {
+            device.serve(transmit, receive, guest, now_ms)
+        })
+    }
+
+    /// The same, whose pairs of rings are served by `serve_pair`: one that wraps the rings can
+    /// watch what crosses them, or get it wrong on purpose.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn serving_with(config: &Config, serve_pair: ServePair) -> Result<Self, ConfigError> {
         let device = device::Device::new(config.device()?).map_err(ConfigError::Device)?;
         let offer = config.offer();
         let space = device.config_space().bytes();
-        Ok(Self { device, offer, pairs: config.pairs, space, since: Instant::now() })
+        let (pairs, since) = (config.pairs, Instant::now());
+        Ok(Self { device, serve_pair, offer, pairs, space, since })
     }
 
     /// What became of frames since the device was made.
@@ -79,7 +103,9 @@ impl Net {
             Service::Idle => return,
             Service::Discard => self.device.discard(&mut transmit), // VU-063
             Service::Serve => {
-                let [due, _] = self.device.serve(&mut transmit, receive.as_mut(), &guest, now_ms);
+                let receive = receive.as_mut();
+                let [due, _] =
+                    (self.serve_pair)(&mut self.device, &mut transmit, receive, &guest, now_ms);
                 due
             }
         };

@@ -8,7 +8,6 @@ use arrayvec::ArrayVec;
 use clap::{ArgGroup, Parser};
 use vhost_fuzz_backend::net::{Config, GUEST_MAC, PAIRS_MAX};
 use vhost_fuzz_core::net::gateway::{self, GATEWAY_IP, GATEWAY_IPV6, GATEWAY_MAC};
-use vhost_fuzz_core::net::rate::Limiter;
 use vhost_fuzz_core::net::{Mac, dhcp, dhcpv6};
 
 /// Serves a virtio-net device over vhost-user, and answers like a gateway
@@ -113,9 +112,6 @@ pub(crate) struct Options {
     pub(crate) print_capabilities: bool,
 }
 
-/// Replies that may follow each other at once, whatever the rate is.
-const BURST_MIN: u32 = 64;
-
 /// Where front-ends come from.
 #[derive(Clone, Debug)]
 pub(crate) enum Where {
@@ -159,6 +155,7 @@ impl Options {
         config.has_packed = self.packed;
         config.merges = !self.no_mergeable;
         config.has_control = !self.no_control;
+        config.set_rate(self.rate);
         self.configure_ipv4(&mut config.gateway)?;
         self.configure_ipv6(&mut config.gateway)?;
         Ok(config)
@@ -166,7 +163,6 @@ impl Options {
 
     fn configure_ipv4(&self, gateway: &mut gateway::Config) -> Result<(), String> {
         gateway.mtu = self.mtu;
-        gateway.limiter = Limiter::new(self.rate, BURST_MIN.max(self.rate / 16));
         gateway.arp.mac = self.gateway_mac;
         gateway.arp.owned = [self.gateway_ipv4].into_iter().collect();
         gateway.arp.is_proxy = self.proxy_arp;
