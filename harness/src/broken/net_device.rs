@@ -11,7 +11,7 @@ use vhost_fuzz_core::ring::{Broken, Chain, Guest, PopError, PutError, Ring, Ring
 use crate::net_device::NetDevice;
 use crate::ram::RamRegion;
 
-pub use alone::{LeavesChecksums, LooksFirst, StaysBroken};
+pub use alone::{LeavesChecksums, LooksFirst};
 
 /// Which queue a ring is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -496,13 +496,24 @@ impl Mistake for WritesToTheDriver {
     }
 }
 
-/// Gives up after a chain that is malformed.
+/// Takes nothing any more after what it could not take: a malformed chain, or a `BROKEN` ring, when
+/// a reset does not help either.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct GivesUp {
+pub struct Stops<const BROKEN: bool> {
     is_done: bool,
 }
 
-impl Mistake for GivesUp {
+/// Gives up after a chain that is malformed.
+pub type GivesUp = Stops<false>;
+
+/// Takes nothing any more once a ring is broken.
+pub type StaysBroken = Stops<true>;
+
+impl<const BROKEN: bool> Mistake for Stops<BROKEN> {
+    fn reset(&mut self, _: Features) {
+        self.is_done &= BROKEN;
+    }
+
     fn pop<R: Ring>(
         &mut self,
         _: Kind,
@@ -513,7 +524,11 @@ impl Mistake for GivesUp {
             return Ok(None);
         }
         let popped = ring.pop(chain);
-        self.is_done = matches!(popped, Err(PopError::Malformed { .. }));
+        self.is_done = match popped {
+            Err(PopError::Broken(_)) => BROKEN,
+            Err(PopError::Malformed { .. }) => !BROKEN,
+            _ => false,
+        };
         popped
     }
 

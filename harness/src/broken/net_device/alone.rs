@@ -1,40 +1,10 @@
-//! Mistakes that one oracle finds and no other: the good guest, somebody else's parser, and memory
-//! that flips.
+//! Mistakes that one oracle finds and no other: somebody else's parser, and memory that flips.
 
 use vhost_fuzz_core::net::header::Features;
-use vhost_fuzz_core::ring::{Broken, Chain, Element, Guest, PopError, Ring, RingMemory, Token};
+use vhost_fuzz_core::ring::{Chain, Element, Guest, RingMemory};
 
 use super::{Kind, Mistake};
 use crate::ram::RamRegion;
-
-/// Takes nothing any more once a ring is broken: a reset does not help.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StaysBroken {
-    is_broken: bool,
-}
-
-impl Mistake for StaysBroken {
-    fn reset(&mut self, _: Features) {}
-
-    fn pop<R: Ring>(
-        &mut self,
-        _: Kind,
-        ring: &mut R,
-        chain: &mut Chain,
-    ) -> Result<Option<Token>, PopError> {
-        if self.is_broken {
-            return Ok(None);
-        }
-        let popped = ring.pop(chain);
-        self.is_broken = matches!(popped, Err(PopError::Broken(_)));
-        popped
-    }
-
-    fn arm<R: Ring>(&mut self, _: Kind, ring: &mut R) -> Result<bool, Broken> {
-        let is_more = ring.arm()?;
-        Ok(is_more && !self.is_broken)
-    }
-}
 
 /// Leaves the checksum of the IPv4 header of its answers to the driver, which was not asked.
 #[derive(Clone, Copy, Debug, Default)]
