@@ -36,6 +36,8 @@ pub mod offload;
 pub mod oracle;
 #[cfg(any(feature = "peer-vhost", feature = "peer-virtio-queue"))]
 pub mod peer;
+#[cfg(feature = "guest")]
+pub mod program;
 pub mod recording;
 pub mod report;
 pub mod ring;

@@ -2,32 +2,26 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use vhost_fuzz_harness::evidence::shows;
 use vhost_fuzz_harness::guest::{GATEWAY_IP, VhostTestClient, packet, parse};
+use vhost_fuzz_harness::program;
 
 /// Long enough for a build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The program, built if it is not; cargo becomes it.
 fn program(arguments: &[&str]) -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .args(["run", "-q", "-p", "vhost-fuzz-backend", "--bin", "vhost-net-responder", "--"])
-        .args(arguments)
-        .stdin(Stdio::null());
+    let mut command = program::responder();
+    command.args(arguments);
     command
 }
 
 fn output(arguments: &[&str]) -> Output {
-    program(arguments).output().expect("cargo runs")
+    program(arguments).output().expect("it starts")
 }
 
 /// Waits until something is so.
@@ -49,7 +43,7 @@ fn it_stays_until_it_is_told_to_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("socket");
     let path = socket.to_str().expect("a plain name");
-    let mut child = program(&["--quiet", "--socket-path", path]).spawn().expect("cargo runs");
+    let mut child = program(&["--quiet", "--socket-path", path]).spawn().expect("it starts");
     wait_for("it listens", || socket.exists());
     // It is the process that was started: nobody else serves.
     let (mac, ip) = ([2, 0, 0, 0, 0, 2], [192, 0, 2, 10].into());
@@ -80,7 +74,7 @@ fn it_takes_a_path_or_a_descriptor_and_not_both() {
     let (ours, theirs) = UnixStream::pair().expect("two ends");
     rustix::io::fcntl_setfd(theirs.as_fd(), rustix::io::FdFlags::empty()).expect("it is ours");
     let number = theirs.as_raw_fd().to_string();
-    let child = program(&["--quiet", "--fd", &number]).spawn().expect("cargo runs");
+    let child = program(&["--quiet", "--fd", &number]).spawn().expect("it starts");
     drop(theirs);
     drop(ours);
     let ended = child.wait_with_output().expect("it is ours");

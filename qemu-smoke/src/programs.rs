@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
+use vhost_fuzz_harness::program;
 
 use crate::places;
 
@@ -23,6 +24,9 @@ struct Message {
 /// # Errors
 /// It cannot be built.
 pub(crate) fn responder() -> Result<PathBuf> {
+    if let Some(path) = program::built() {
+        return Ok(path);
+    }
     let mut command = cargo();
     command.args(["--package", "vhost-fuzz-backend", "--bin", "vhost-net-responder"]);
     if !cfg!(debug_assertions) {

@@ -7,11 +7,12 @@
 mod testpmd;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use vhost_fuzz_harness::guest::{GATEWAY_IP, GATEWAY_IPV6, GATEWAY_MAC, packet, parse};
+use vhost_fuzz_harness::program;
 
 /// The Ethernet address of the guest.
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -65,24 +66,12 @@ impl Drop for Responder {
     }
 }
 
-/// Starts the back-end as anybody would.
+/// Starts the back-end.
 fn responder(socket: &Path) -> Result<Responder, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "-q", "-p", "vhost-fuzz-backend", "--bin", "vhost-net-responder"];
-    let run = ["run", "-q", "-p", "vhost-fuzz-backend", "--bin", "vhost-net-responder", "--"];
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let in_workspace = |arguments: &[&str]| {
-        let mut command = Command::new(&cargo);
-        command.current_dir(&workspace).args(arguments).stdin(Stdio::null());
-        command
-    };
-    let built = in_workspace(&build).status().map_err(|error| format!("cargo: {error}"))?;
-    if !built.success() {
-        return Err(format!("cargo build: {built}"));
-    }
-    let mut command = in_workspace(&run);
+    let mut command = program::responder();
     command.args(["--packed", "--quiet", "--ipv4", "192.0.2.10", "--socket"]).arg(socket);
-    let mut responder = Responder(command.spawn().map_err(|error| format!("cargo: {error}"))?);
+    let mut responder =
+        Responder(command.spawn().map_err(|error| format!("vhost-net-responder: {error}"))?);
     let end = Instant::now() + START;
     while !socket.exists() {
         if let Ok(Some(status)) = responder.0.try_wait() {
