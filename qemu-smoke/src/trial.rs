@@ -1,5 +1,6 @@
 //! What a case is given, and what it tells.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +55,18 @@ impl Deadline {
         }
     }
 }
+
+/// What a case needs, and the other side does not offer: it has tried nothing.
+#[derive(Debug)]
+pub(crate) struct NotOffered(pub(crate) &'static str);
+
+impl fmt::Display for NotOffered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not offered: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotOffered {}
 
 /// What all cases of a run share.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ const WISHED: u64 = protocol::MQ
     | protocol::STATUS;
 
 /// What a back-end says of itself. What it does not offer is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Negotiation {
     /// Features that it offers.
     pub(crate) features: u64,
@@ -62,16 +62,7 @@ impl Negotiation {
         let features = front_end.number(R::GET_FEATURES)?;
         front_end.must(R::SET_OWNER, Payload::None, &[])?;
         let chosen = features & (virtio::VERSION_1 | virtio::PROTOCOL_FEATURES);
-        let mut negotiation = Self {
-            features,
-            chosen,
-            protocol: None,
-            chosen_protocol: None,
-            queues: None,
-            mem_slots: None,
-            status: None,
-            config: None,
-        };
+        let mut negotiation = Self { features, chosen, ..Self::default() };
         if features & virtio::PROTOCOL_FEATURES != 0 {
             let offered = front_end.number(R::GET_PROTOCOL_FEATURES)?;
             let wished = offered & WISHED;
@@ -176,12 +167,7 @@ mod tests {
         let old = Negotiation {
             features: virtio::VERSION_1,
             chosen: virtio::VERSION_1,
-            protocol: None,
-            chosen_protocol: None,
-            queues: None,
-            mem_slots: None,
-            status: None,
-            config: None,
+            ..Negotiation::default()
         };
         let text = old.to_string();
         assert_eq!(text.lines().next(), Some("features              0x100000000 (VERSION_1)"));

@@ -19,7 +19,7 @@ pub(super) fn text(report: &Report) -> Result<String> {
                 status.set_message(why.as_str());
                 status
             }
-            Outcome::Skipped(why) => {
+            Outcome::Skipped(why) | Outcome::Untried(why) => {
                 let mut status = TestCaseStatus::skipped();
                 status.set_message(why.as_str());
                 status

@@ -23,7 +23,7 @@ use crate::places::{self, RunFolder};
 use crate::process;
 use crate::programs;
 use crate::tools::{self, Qemu, Tools};
-use crate::trial::{Shared, Trial};
+use crate::trial::{NotOffered, Shared, Trial};
 
 pub(crate) use report::{Outcome, Report, Row};
 
@@ -179,6 +179,9 @@ pub(crate) fn run_case(
     let limit = case.limit.as_secs();
     Ok(match received {
         Ok((Ok(()), facts)) => row(Outcome::Passed, facts),
+        Ok((Err(error), facts)) if error.is::<NotOffered>() => {
+            row(Outcome::Untried(error.to_string()), facts)
+        }
         Ok((Err(error), facts)) => row(Outcome::Failed(format!("{error:#}")), facts),
         Err(_) => row(Outcome::Failed(format!("it did not end within {limit} s")), Vec::new()),
     })

@@ -21,6 +21,8 @@ pub(crate) enum Outcome {
     Failed(String),
     /// What is missing.
     Skipped(String),
+    /// What the peer does not offer: nothing that is installed changes that.
+    Untried(String),
 }
 
 /// A case that has ended.
@@ -67,6 +69,7 @@ struct Json<'a> {
     passed: usize,
     failed: usize,
     skipped: usize,
+    untried: usize,
     cases: Vec<JsonRow<'a>>,
 }
 
@@ -77,6 +80,7 @@ impl Row {
             Outcome::Passed => ("passed", None),
             Outcome::Failed(why) => ("failed", Some(why)),
             Outcome::Skipped(why) => ("skipped", Some(why)),
+            Outcome::Untried(why) => ("untried", Some(why)),
         }
     }
 }
@@ -126,17 +130,17 @@ impl Report {
 
     /// Prints the summary. `kept`: where logs are.
     pub(crate) fn print_summary(&self, kept: Option<&Path>) {
-        let [passed, failed, skipped] =
-            ["passed", "failed", "skipped"].map(|word| self.count(word));
+        let [passed, failed, skipped, untried] =
+            ["passed", "failed", "skipped", "untried"].map(|word| self.count(word));
         let mut text = String::new();
         for row in &self.rows {
-            if let (word @ ("failed" | "skipped"), Some(why)) = row.words() {
+            if let (word, Some(why)) = row.words() {
                 let why = why.lines().next().unwrap_or_default();
                 let _ = write!(text, "\n{:<8} {}: {why}", word.to_uppercase(), row.case.name);
             }
         }
         println!(
-            "\n{passed} passed, {failed} failed, {skipped} skipped in {:.0} s; {}{text}",
+            "\n{passed} passed, {failed} failed, {skipped} skipped, {untried} untried in {:.0} s; {}{text}",
             self.elapsed.as_secs_f64(),
             self.environment
         );
@@ -179,6 +183,7 @@ impl Report {
             passed: self.count("passed"),
             failed: self.count("failed"),
             skipped: self.count("skipped"),
+            untried: self.count("untried"),
             cases: cases.collect(),
         };
         Ok(serde_json::to_string_pretty(&json)? + "\n")

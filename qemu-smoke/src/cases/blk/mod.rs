@@ -12,7 +12,7 @@ use vhost_fuzz_world::driver::{Form, Style};
 use super::{Case, Group, Need};
 use crate::front::disk::{Disk, OK, SECTOR, feature, kind, readable, segment};
 use crate::front::{Negotiation, PATIENCE};
-use crate::trial::Trial;
+use crate::trial::{NotOffered, Trial};
 
 use daemon::QUEUES;
 pub(super) use daemon::{Daemon, IMAGE};
@@ -158,8 +158,7 @@ fn packed(trial: &mut Trial) -> Result<()> {
     let daemon = Daemon::start(trial)?;
     let offered = Negotiation::of(daemon.path())?.features;
     if offered & virtio::RING_PACKED == 0 {
-        trial.note("packed rings", "not offered by the daemon: nothing was tried");
-        return Ok(());
+        return Err(NotOffered("packed rings, by qemu-storage-daemon").into());
     }
     drop(daemon);
     std::fs::remove_file(trial.path("image"))?;
