@@ -44,7 +44,7 @@ fn a_device_that_is_wrong_is_noticed() {
     let (place, fault) = found(Wrong::ForgetsAnAnswer);
     assert!(matches!(fault, Fault::Unanswered { .. }), "{place}: {fault}");
 
-    let (place, fault) = found(Wrong::Sleeps(Duration::from_secs(6)));
+    let (place, fault) = found(Wrong::Sleeps(Duration::from_secs(4)));
     let is_stall = matches!(
         fault,
         Fault::NotEnded | Fault::Unanswered { .. } | Fault::Talk(_) | Fault::Command { .. }

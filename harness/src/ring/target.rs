@@ -47,9 +47,9 @@ pub(crate) fn run_image<D: Device + 'static>(
 /// When an oracle finds a fault.
 #[must_use]
 pub fn check_script<D: Device>(bytes: &[u8]) -> Outcome {
-    let run = |watch| Run::<D>::default().steps(watch, step::steps(bytes));
-    let _ = run(Watch::Closely);
-    run(Watch::Lightly)
+    let mut run = Run::<D>::default();
+    let _ = run.steps(Watch::Closely, step::steps(bytes));
+    run.steps(Watch::Lightly, step::steps(bytes))
 }
 
 /// Runs an image on any device, watched closely and not; nothing when it has no header.
@@ -58,9 +58,9 @@ pub fn check_script<D: Device>(bytes: &[u8]) -> Outcome {
 /// When an oracle finds a fault.
 #[must_use]
 pub fn check_image<D: Device>(bytes: &[u8]) -> Option<Outcome> {
-    let run = |watch| Some(Run::<D>::default().steps(watch, image::steps(D::LAYOUT, bytes)?));
-    let _ = run(Watch::Closely);
-    run(Watch::Lightly)
+    let mut run = Run::<D>::default();
+    let _ = run.steps(Watch::Closely, image::steps(D::LAYOUT, bytes)?);
+    Some(run.steps(Watch::Lightly, image::steps(D::LAYOUT, bytes)?))
 }
 
 fn with_kept<D: Device, T>(

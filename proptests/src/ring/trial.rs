@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 
 use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::{TestError, TestRng, TestRunner};
+use proptest::test_runner::{Config, TestError, TestRng, TestRunner};
 
 use vhost_fuzz_harness::ring::Outcome;
 
 use crate::runner::config;
 
-fn runner() -> TestRunner {
-    let rng = TestRng::deterministic_rng(config().rng_algorithm);
-    TestRunner::new_with_rng(config(), rng)
+fn runner(config: Config) -> TestRunner {
+    let rng = TestRng::deterministic_rng(config.rng_algorithm);
+    TestRunner::new_with_rng(config, rng)
 }
 
 /// The first cases of a strategy, the same in every run.
@@ -20,7 +20,7 @@ fn runner() -> TestRunner {
 /// # Panics
 /// When no case can be drawn.
 pub fn cases<S: Strategy>(strategy: S, count: usize) -> impl Iterator<Item = S::Value> {
-    let mut runner = runner();
+    let mut runner = runner(config());
     std::iter::repeat_with(move || {
         strategy.new_tree(&mut runner).expect("every case can be drawn").current()
     })
@@ -28,16 +28,19 @@ pub fn cases<S: Strategy>(strategy: S, count: usize) -> impl Iterator<Item = S::
 }
 
 /// What the oracle says that speaks first, up to its colon, and the smallest case of which it, or
-/// another one, speaks.
+/// another one, speaks, as far as that many `steps` of shrinking find it.
 ///
 /// # Panics
 /// When no case can be drawn.
 pub fn caught<S: Strategy>(
     strategy: &S,
     count: usize,
+    steps: u32,
     check: impl Fn(&S::Value),
 ) -> Option<(String, S::Value)> {
-    let mut runner = runner();
+    let config = config();
+    let max_shrink_iters = config.max_shrink_iters.min(steps);
+    let mut runner = runner(Config { max_shrink_iters, ..config });
     (0..count).find_map(|_| {
         let case = strategy.new_tree(&mut runner).expect("every case can be drawn");
         let result = runner.run_one(case, |case| {
