@@ -8,7 +8,7 @@ mod requirements;
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
@@ -37,6 +37,15 @@ pub(crate) struct Options {
     /// Write nothing, and fail when spec/coverage.md differs from what would be written
     #[arg(long)]
     check: bool,
+
+    // The name of the variable is no word of Markdown.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        help = "Run no tests, and read what an earlier run of them has left here: one of all tests, \
+                with the folder in VHOST_FUZZ_EVIDENCE"
+    )]
+    evidence: Option<PathBuf>,
 }
 
 /// Everything in `spec/` that is written by hand and matters here.
@@ -68,9 +77,14 @@ impl Spec {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     let spec = Spec::read(&workspace.root.join("spec"))?;
-    let folder = tempfile::tempdir().context("cannot make a folder for the evidence")?;
-    run_tests(&workspace, folder.path())?;
-    let evidence = evidence::read(folder.path())?;
+    let evidence = match &options.evidence {
+        Some(folder) => evidence::read(folder)?,
+        None => {
+            let folder = tempfile::tempdir().context("cannot make a folder for the evidence")?;
+            run_tests(&workspace, folder.path())?;
+            evidence::read(folder.path())?
+        }
+    };
     let coverage = Coverage::new(&spec.requirements, &spec.areas, &spec.exceptions, &evidence);
     let mut faults = coverage.faults();
     let report = coverage.report();
