@@ -2,7 +2,7 @@
 //!
 //! Each stands for a class of historic bugs. `tests/broken*.rs` run the committed corpus through
 //! each of them and demand that the named oracle speaks; those of [`inflight`], [`frontend`] and
-//! [`soak`] have their tests in `tests/inflight`, `tests/channel.rs` and `tests/ring_threads.rs`,
+//! [`soak`] have their tests in `tests/rings/inflight`, `tests/vhost_user/channel.rs` and `tests/rings/threads.rs`,
 //! and those of [`control`] run steps that are drawn from fixed seeds.
 
 pub mod codec;

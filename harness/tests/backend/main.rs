@@ -8,3 +8,5 @@ mod inflight;
 mod log;
 mod notify;
 mod offers;
+#[cfg(feature = "guest")]
+mod responder;

@@ -3,11 +3,17 @@
 
 mod buffers;
 mod control;
+mod decisions;
+mod hammer;
+mod inflight;
+mod interleavings;
 mod log;
 mod mapped;
 mod memory;
 mod packed;
 mod ram;
 mod rig;
+mod rulings;
 mod split;
+mod threads;
 mod vectors;

@@ -13,7 +13,7 @@ const HEADER: &str = "\
 
 Written by `cargo xtask figures` from the tables in `core`; do not edit. The session runs these
 tables (`core/src/session/ring/state.rs`, `core/src/session/postcopy.rs`), and
-`harness/tests/transitions.rs` walks every row from every state. The rules are in
+`harness/tests/session/transitions.rs` walks every row from every state. The rules are in
 [vhost-user.md](vhost-user.md) §7.
 ";
 
