@@ -1,9 +1,9 @@
 //! Broken implementations: for every oracle, code with the mistake that it has to see.
 //!
-//! Each stands for a class of historic bugs. `tests/broken*.rs` run the committed corpus through
-//! each of them and demand that the named oracle speaks; those of [`inflight`], [`frontend`] and
-//! [`soak`] have their tests in `tests/rings/inflight`, `tests/vhost_user/channel.rs` and `tests/rings/threads.rs`,
-//! and those of [`control`] run steps that are drawn from fixed seeds.
+//! Each stands for a class of historic bugs. `tests/broken/` runs the committed corpus through each
+//! of them and demands that the named oracle speaks; those of [`inflight`], [`frontend`] and
+//! [`soak`] have their tests in `tests/rings/inflight/`, `tests/vhost_user/channel.rs` and
+//! `tests/rings/threads.rs`, and those of [`control`] run steps that are drawn from fixed seeds.
 
 pub mod codec;
 pub mod control;
