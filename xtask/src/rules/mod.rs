@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use vhost_fuzz_core::rule::Family;
 
-    fn folder() -> std::path::PathBuf {
+    fn folder() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec")
     }
 
