@@ -44,13 +44,23 @@ impl Flips {
     pub(super) fn change(&self, place: usize, bytes: &mut [u8]) {
         let operation = self.operation.get();
         let steady = self.steady.borrow();
+        // What is left of it in front of the byte, once one is found that was read before.
+        let mut rest = None;
         for (at, byte) in (place..).zip(bytes) {
             let seen = &self.seen[at];
             let stamp = seen.get();
             let before = if stamp >> 8 == operation { stamp & 0xff } else { 0 };
             seen.set(operation << 8 | (before + 1).min(0xff));
-            if before > 0 && !steady.has((at, at + 1)) {
-                *byte ^= mask(at, before);
+            if before > 0 {
+                let rest = rest.get_or_insert_with(|| steady.behind(at));
+                while let [(_, end), more @ ..] = rest
+                    && *end <= at
+                {
+                    *rest = more;
+                }
+                if rest.first().is_none_or(|(start, _)| at < *start) {
+                    *byte ^= mask(at, before);
+                }
             }
         }
     }
@@ -95,6 +105,24 @@ mod tests {
         let mut byte = [7];
         flips.change(1, &mut byte);
         assert_ne!(byte, [7]);
+    }
+
+    /// One read may begin in such a place or before it, and cross several.
+    #[test]
+    fn a_read_across_places_that_stay_changes_the_others() {
+        let flips = Flips::new(10);
+        flips.keep([(1, 2), (3, 5), (8, 9)].into_iter());
+        let stays = [1, 3, 4, 8];
+        flips.change(0, &mut [0; 10]);
+        for start in 0..10 {
+            for end in start..10 {
+                let mut bytes = vec![7; end - start];
+                flips.change(start, &mut bytes);
+                for (at, byte) in (start..).zip(bytes) {
+                    assert_eq!(byte == 7, stays.contains(&at), "byte {at} of {start}..{end}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -40,14 +40,17 @@ impl Spans {
 
     /// Whether all of a span that is not empty is in it.
     pub(super) fn has(&self, (start, end): (usize, usize)) -> bool {
-        let next = self.0.partition_point(|span| span.1 <= start);
-        self.0.get(next).is_some_and(|span| span.0 <= start && end <= span.1)
+        self.behind(start).first().is_some_and(|span| span.0 <= start && end <= span.1)
+    }
+
+    /// The spans that end behind a place, in order.
+    pub(super) fn behind(&self, place: usize) -> &[(usize, usize)] {
+        self.0.get(self.0.partition_point(|span| span.1 <= place)..).unwrap_or_default()
     }
 
     /// Whether a byte of a span is in it.
     pub(super) fn meets(&self, (start, end): (usize, usize)) -> bool {
-        let next = self.0.partition_point(|span| span.1 <= start);
-        self.0.get(next).is_some_and(|span| span.0 < end && start < end)
+        self.behind(start).first().is_some_and(|span| span.0 < end && start < end)
     }
 }
 
