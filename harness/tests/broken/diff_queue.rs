@@ -33,15 +33,6 @@ fn the_ring_of_the_core_passes() {
     assert_eq!(verdicts::<Core>(), []);
 }
 
-macro_rules! caught {
-    ($($test:ident: $twin:ident by $oracle:literal;)*) => {$(
-        #[test]
-        fn $test() {
-            assert_caught::<broken::$twin>($oracle);
-        }
-    )*};
-}
-
 caught! {
     a_next_that_is_out_of_range: FollowsAnyNext by "differential";
     a_loop_that_is_an_end: EndsLoops by "differential";

@@ -26,15 +26,6 @@ fn memory_without_a_mistake_passes() {
     assert_eq!(verdicts::<broken::Nothing>(), []);
 }
 
-macro_rules! caught {
-    ($($test:ident: $twin:ident by $oracle:literal;)*) => {$(
-        #[test]
-        fn $test() {
-            assert_caught::<broken::$twin>($oracle);
-        }
-    )*};
-}
-
 caught! {
     a_wrap_that_is_not_seen: IgnoresWraps by "model";
     an_overlap_that_is_not_seen: IgnoresUserOverlap by "model";

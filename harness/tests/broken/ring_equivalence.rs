@@ -27,15 +27,6 @@ fn a_device_without_a_mistake_passes() {
     assert_eq!(verdicts::<broken::Nothing>(), []);
 }
 
-macro_rules! caught {
-    ($($test:ident: $twin:ident by $oracle:literal;)*) => {$(
-        #[test]
-        fn $test() {
-            assert_caught::<broken::$twin>($oracle);
-        }
-    )*};
-}
-
 caught! {
     a_buffer_that_is_used_twice: DeliversTwice by "ring ledger";
     a_completion_that_is_lost: LosesACompletion by "ring ledger";

@@ -14,11 +14,11 @@ use vhost_fuzz_harness::ledger::Ledger;
 use vhost_fuzz_harness::memory::Core;
 use vhost_fuzz_harness::target::mem_table;
 
-const SIZE: u64 = 0x1_0000;
-const USER: u64 = 0x7f00_0000_0000;
+pub(super) const SIZE: u64 = 0x1_0000;
+pub(super) const USER: u64 = 0x7f00_0000_0000;
 
 /// Regions that touch in guest addresses and have a gap of a page between user addresses.
-fn region(index: u64) -> Region {
+pub(super) fn region(index: u64) -> Region {
     Region {
         guest_address: index * SIZE,
         size: SIZE,
@@ -36,7 +36,7 @@ fn table_of(regions: &[Region]) -> MemoryTable<()> {
     table
 }
 
-fn table() -> MemoryTable<()> {
+pub(super) fn table() -> MemoryTable<()> {
     table_of(&[region(0), region(1)])
 }
 

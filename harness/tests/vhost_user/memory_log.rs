@@ -7,35 +7,11 @@ use vhost_fuzz_core::memory::{
     Access, AddressKind, DirtyLog, Iotlb, LogError, LogMemory, MemoryTable, Part, PlaceError,
     RingParts, RingSize, RingSizeError, Space, ring,
 };
-use vhost_fuzz_core::vhost_user::payload::{Iotlb as IotlbMessage, LogBase, Region, VringAddr};
+use vhost_fuzz_core::vhost_user::payload::{Iotlb as IotlbMessage, LogBase, VringAddr};
 use vhost_fuzz_harness::assert_refused;
 use vhost_fuzz_harness::evidence::shows;
 
-const SIZE: u64 = 0x1_0000;
-const USER: u64 = 0x7f00_0000_0000;
-
-/// Regions that touch in guest addresses and have a gap of a page between user addresses.
-fn region(index: u64) -> Region {
-    Region {
-        guest_address: index * SIZE,
-        size: SIZE,
-        user_address: USER + index * (SIZE + 0x1000),
-        mmap_offset: index * 0x10_0000,
-        xen: None,
-    }
-}
-
-fn table_of(regions: &[Region]) -> MemoryTable<()> {
-    let mut table = MemoryTable::new(8);
-    for region in regions {
-        table.add(*region, ()).expect("a good region");
-    }
-    table
-}
-
-fn table() -> MemoryTable<()> {
-    table_of(&[region(0), region(1)])
-}
+use super::memory::{SIZE, USER, region, table};
 
 fn update(iova: u64, size: u64, user_address: u64, permissions: u8) -> IotlbMessage {
     let kind = IotlbMessage::UPDATE;
