@@ -31,6 +31,19 @@ pub fn responder() -> Command {
     command
 }
 
+/// Whether somebody listens at a path, without connecting. The socket is there a moment before
+/// anybody listens.
+#[must_use]
+pub fn is_listening(socket: &Path) -> bool {
+    // The sockets that listen have the flag SO_ACCEPTCON: Num RefCount Protocol Flags … Path.
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let Some(path) = socket.to_str() else { return false };
+    table.lines().any(|line| {
+        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        words.get(3) == Some(&"00010000") && words.last() == Some(&path)
+    })
+}
+
 /// Cargo builds it, and becomes it.
 fn from_source() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -44,7 +44,7 @@ fn it_stays_until_it_is_told_to_end() {
     let socket = folder.path().join("socket");
     let path = socket.to_str().expect("a plain name");
     let mut child = program(&["--quiet", "--socket-path", path]).spawn().expect("it starts");
-    wait_for("it listens", || socket.exists());
+    wait_for("it listens", || program::is_listening(&socket));
     // It is the process that was started: nobody else serves.
     let (mac, ip) = ([2, 0, 0, 0, 0, 2], [192, 0, 2, 10].into());
     let mut client = VhostTestClient::new(&socket).expect("a guest");

@@ -73,7 +73,7 @@ fn responder(socket: &Path) -> Result<Responder, String> {
     let mut responder =
         Responder(command.spawn().map_err(|error| format!("vhost-net-responder: {error}"))?);
     let end = Instant::now() + START;
-    while !socket.exists() {
+    while !program::is_listening(socket) {
         if let Ok(Some(status)) = responder.0.try_wait() {
             return Err(format!("vhost-net-responder: {status}"));
         }

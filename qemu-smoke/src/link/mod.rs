@@ -13,10 +13,11 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+pub(crate) use vhost_fuzz_harness::program::is_listening;
 
 use crate::trial::Trial;
 
@@ -81,15 +82,4 @@ impl Link {
     pub(crate) fn is_ready(&self) -> bool {
         is_listening(&self.front) && is_listening(&self.back)
     }
-}
-
-/// Whether somebody listens at a path, without connecting.
-pub(crate) fn is_listening(socket: &Path) -> bool {
-    // The sockets that listen have the flag SO_ACCEPTCON: Num RefCount Protocol Flags … Path.
-    let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let Some(path) = socket.to_str() else { return false };
-    table.lines().any(|line| {
-        let words: Vec<_> = line.split_ascii_whitespace().collect();
-        words.get(3) == Some(&"00010000") && words.last() == Some(&path)
-    })
 }
