@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{Bench, Phase, elf, quoted};
 use crate::back_end::GUEST_MAC;
 use crate::cases::guest;
-use crate::trial::Trial;
+use crate::trial::{NotOffered, Trial};
 
 /// How long a test program may take. It is one or two seconds outside.
 const PROGRAM: Duration = Duration::from_secs(120);
@@ -128,8 +128,7 @@ fn module_uses(bench: &mut Bench) -> Result<String> {
 fn modules(bench: &mut Bench, trial: &mut Trial) -> Result<()> {
     let loaded = bench.must("cat /proc/modules")?;
     if !loaded.lines().any(|line| line.starts_with("virtio_net ")) {
-        trial.note("virtio_net", "built into the kernel: it cannot be unloaded");
-        return Ok(());
+        return Err(NotOffered("virtio_net as a module, which is built into this kernel").into());
     }
     for round in 1..=LOADS {
         let command = format!(

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 
 use super::Phase;
-use crate::trial::Trial;
+use crate::trial::{NotOffered, Trial};
 
 /// A phase that has run.
 pub(super) struct Entry {
@@ -27,7 +27,16 @@ pub(super) struct Report {
 
 impl Entry {
     fn word(&self) -> &'static str {
-        if self.result.is_ok() { "passed" } else { "FAILED" }
+        match &self.result {
+            Ok(()) => "passed",
+            Err(error) if error.is::<NotOffered>() => "untried",
+            Err(_) => "FAILED",
+        }
+    }
+
+    /// Why, unless it passed.
+    fn reason(&self) -> Option<&Error> {
+        self.result.as_ref().err()
     }
 }
 
@@ -44,7 +53,7 @@ impl Report {
     /// The failures, a line each.
     pub(super) fn failures(&self) -> Vec<String> {
         let failed = self.entries.iter().filter_map(|entry| {
-            let error = entry.result.as_ref().err()?;
+            let error = entry.reason().filter(|error| !error.is::<NotOffered>())?;
             Some(format!("{}: {error:#}", entry.phase.name))
         });
         failed.collect()
@@ -73,8 +82,9 @@ impl Report {
         }
         for entry in &self.entries {
             let _ = writeln!(text, "\n## {}\n", entry.phase.name);
-            if let Err(error) = &entry.result {
-                let _ = writeln!(text, "Failed:\n\n{}", block(&format!("{error:#}")));
+            if let Some(error) = entry.reason() {
+                let word = entry.word();
+                let _ = writeln!(text, "{word}:\n\n{}", block(&format!("{error:#}")));
             }
             for (name, value) in &entry.facts {
                 if value.trim_end().contains('\n') {
@@ -128,13 +138,16 @@ mod tests {
             entries: vec![
                 entry(Ok(()), fact("one\ntwo\n")),
                 entry(Err(anyhow::anyhow!("no folder")), fact("three")),
+                entry(Err(NotOffered("a module").into()), Vec::new()),
             ],
         };
         let text = report.text();
-        assert!(text.contains("1 of 2 phases passed"), "{text}");
+        assert!(text.contains("1 of 3 phases passed"), "{text}");
         assert!(text.contains("| mounts | FAILED | 1.2 s | folders |"), "{text}");
         assert!(text.contains("- seen:\n\n      one\n      two\n"), "{text}");
-        assert!(text.contains("Failed:\n\n      no folder\n"), "{text}");
+        assert!(text.contains("FAILED:\n\n      no folder\n"), "{text}");
+        assert!(text.contains("| mounts | untried | 1.2 s | folders |"), "{text}");
+        assert!(text.contains("untried:\n\n      not offered: a module\n"), "{text}");
         assert_eq!(report.failures(), ["mounts: no folder"]);
     }
 }
