@@ -11,8 +11,11 @@ use std::time::SystemTime;
 /// Its name.
 const NAME: &str = "vhost-net-responder";
 
-/// Its path, if cargo has put it beside the program that runs now and nothing that it was made of
-/// is newer.
+/// What it is made of, seen from the root of the workspace.
+const SOURCES: [&str; 4] = ["backend", "core", "Cargo.toml", "Cargo.lock"];
+
+/// Its path, if cargo has put it beside the program that runs now and nothing that it is made of is
+/// newer.
 #[must_use]
 pub fn built() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
@@ -56,25 +59,26 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Whether a program is not older than its sources, which cargo has listed beside it, and than the
-/// versions of what it depends on.
+/// Whether a program is not older than anything that it is made of. Cargo lists that beside a
+/// program, but not for one that it has built for tests.
 fn is_up_to_date(program: &Path, workspace: &Path) -> bool {
-    let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
     let Some(made) = changed(program) else { return false };
-    let Ok(list) = fs::read_to_string(program.with_extension("d")) else { return false };
-    let sources = sources(&list);
-    let is_old = |changed: Option<SystemTime>| changed.is_none_or(|changed| changed > made);
-    let lock = workspace.join("Cargo.lock");
-    !sources.is_empty() && !sources.iter().chain([&lock]).any(|path| is_old(changed(path)))
+    SOURCES.iter().all(|source| newest(&workspace.join(source)).is_some_and(|time| time <= made))
 }
 
-/// The files behind the colon. Blanks in their names have a backslash before them.
-fn sources(list: &str) -> Vec<PathBuf> {
-    let Some((_, files)) = list.lines().next().and_then(|line| line.split_once(": ")) else {
-        return Vec::new();
-    };
-    let files = files.replace("\\ ", "\0");
-    files.split_ascii_whitespace().map(|file| file.replace('\0', " ").into()).collect()
+/// When the file, or the last one of a folder, was changed; nothing if that cannot be said.
+fn newest(path: &Path) -> Option<SystemTime> {
+    if !path.is_dir() {
+        return changed(path);
+    }
+    fs::read_dir(path)
+        .ok()?
+        .map(|entry| newest(&entry.ok()?.path()))
+        .try_fold(SystemTime::UNIX_EPOCH, |newest, time| Some(newest.max(time?)))
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
 #[cfg(test)]
@@ -86,30 +90,43 @@ mod tests {
     #[test]
     fn a_program_is_out_of_date_when_a_source_is_newer_or_gone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let [program, list, source, lock] =
-            ["made", "made.d", "a source.rs", "Cargo.lock"].map(|name| folder.path().join(name));
-        let is_fresh = || is_up_to_date(&program, folder.path());
-        for path in [&source, &lock, &program] {
-            fs::write(path, "").expect("written");
+        let root = folder.path();
+        let program = root.join("made");
+        let deep = root.join("core/src/a.rs");
+        for name in ["backend", "core/src"] {
+            fs::create_dir_all(root.join(name)).expect("a folder");
         }
-        assert!(!is_fresh(), "nobody knows what it is made of");
-        let name = source.display().to_string().replace(' ', "\\ ");
-        fs::write(&list, format!("{}: {name}\n", program.display())).expect("written");
+        let files = [root.join("Cargo.toml"), root.join("Cargo.lock"), deep.clone()];
         let later = SystemTime::now() + Duration::from_secs(60);
         let touch = |path: &Path, time| {
-            fs::File::options().append(true).open(path).expect("it is there").set_modified(time)
+            let file = fs::File::options().append(true).create(true).open(path).expect("a file");
+            file.set_modified(time).expect("touched");
         };
-        touch(&program, later).expect("touched");
-        assert!(is_fresh());
-        for path in [&source, &lock] {
-            touch(path, later + Duration::from_secs(1)).expect("touched");
-            assert!(!is_fresh(), "{}", path.display());
-            touch(path, later).expect("touched");
+        for path in &files {
+            touch(path, later);
         }
-        assert!(is_fresh());
-        fs::remove_file(&source).expect("removed");
-        assert!(!is_fresh(), "a source is gone");
-        fs::write(&list, "").expect("written");
-        assert!(!is_fresh(), "it is made of nothing");
+        assert!(!is_up_to_date(&program, root), "there is none");
+        touch(&program, later);
+        assert!(is_up_to_date(&program, root));
+        for path in &files {
+            touch(path, later + Duration::from_secs(1));
+            assert!(!is_up_to_date(&program, root), "{}", path.display());
+            touch(path, later);
+        }
+        assert!(is_up_to_date(&program, root));
+        fs::remove_dir_all(root.join("core")).expect("removed");
+        assert!(!is_up_to_date(&program, root), "sources are gone");
+    }
+
+    #[test]
+    fn it_is_made_of_no_other_package() {
+        for package in ["backend", "core"] {
+            let text = fs::read_to_string(workspace().join(package).join("Cargo.toml"));
+            let manifest: toml::Table = toml::from_str(&text.expect("a manifest")).expect("TOML");
+            for name in manifest["dependencies"].as_table().expect("a table").keys() {
+                let ours = name.strip_prefix("vhost-fuzz-");
+                assert!(ours.is_none_or(|ours| SOURCES.contains(&ours)), "{package}: {name}");
+            }
+        }
     }
 }
