@@ -2,7 +2,7 @@
 
 use vhost_fuzz_core::net::control::ControlConfig;
 use vhost_fuzz_core::net::device::{Config, Device, Due};
-use vhost_fuzz_core::net::gateway;
+use vhost_fuzz_core::net::gateway::Gateway;
 use vhost_fuzz_core::net::header::Features;
 use vhost_fuzz_core::ring::{Guest, Ring};
 
@@ -20,7 +20,7 @@ pub trait NetDevice {
     ///
     /// # Panics
     /// When the configuration makes no sense.
-    fn renew(&mut self, control: ControlConfig, gateway: gateway::Config) {
+    fn renew(&mut self, control: ControlConfig, gateway: Gateway) {
         let renewed = self.core().renew(control, gateway);
         renewed.unwrap_or_else(|error| panic!("a configuration of ours: {error}"));
     }

@@ -2,6 +2,7 @@
 
 use vhost_fuzz_core::memory::RingSize;
 use vhost_fuzz_core::net::device::{Device, Due};
+use vhost_fuzz_core::net::gateway::Gateway;
 use vhost_fuzz_core::net::header::Features;
 use vhost_fuzz_core::ring::{Guest, Layout as Form, Position, Queue};
 use vhost_fuzz_model::Id;
@@ -86,6 +87,8 @@ struct Side<D> {
     /// Split queues, and packed ones.
     queues: [[Queue; QUEUES]; 2],
     device: D,
+    /// A gateway that was made last, and has answered nothing: most inputs have the same.
+    gateway: Option<([u8; 4], Gateway)>,
     books: Books,
 }
 
@@ -101,6 +104,7 @@ impl<D: NetDevice> Side<D> {
             shadow: World::new(layout),
             queues: [queues(Form::Split), queues(Form::Packed)],
             device: D::open(setup::config(&start, max)),
+            gateway: None,
             books: Books {
                 start,
                 starts,
@@ -117,7 +121,7 @@ impl<D: NetDevice> Side<D> {
     }
 
     fn begin(&mut self, watch: Watch, start: &Start, outcome: Outcome) {
-        let Self { real, shadow, device, books, .. } = self;
+        let Self { real, shadow, device, gateway, books, .. } = self;
         real.clear();
         shadow.clear();
         books.start = *start;
@@ -125,7 +129,16 @@ impl<D: NetDevice> Side<D> {
         books.outcome = outcome;
         books.now_ms = 0;
         books.model = setup::model(start);
-        device.renew(setup::control(start), setup::Setup(start.gateway).config());
+        let gateway = match gateway {
+            Some((setup, made)) if *setup == start.gateway => made,
+            _ => {
+                let config = setup::Setup(start.gateway).config();
+                let made = Gateway::new(config);
+                let made = made.unwrap_or_else(|error| panic!("a configuration of ours: {error}"));
+                &mut gateway.insert((start.gateway, made)).1
+            }
+        };
+        device.renew(setup::control(start), gateway.clone());
         self.wire(start);
         self.negotiate(start.features);
     }
@@ -270,7 +283,7 @@ impl<D: NetDevice> Side<D> {
             "model: the answers to pair {pair} go to pair {receiver}, not {expected}"
         );
         let (tx, rx) = (transmit(pair), receive(expected.into()));
-        let Self { real, shadow, queues, device, books } = self;
+        let Self { real, shadow, queues, device, books, .. } = self;
         books.forget(real, shadow, false);
         let queues = &mut queues[usize::from(books.start.form == Form::Packed)];
         let Ok([sent, received]) = queues.get_disjoint_mut([tx, rx]) else { return };
@@ -345,7 +358,7 @@ impl<D: NetDevice> Side<D> {
         run: impl FnOnce(&mut D, &mut Bound<'_>, &Guest<'_, RamRegion>) -> Due,
         expect: impl FnOnce(&mut expected::Device, &mut Shadow<'_>) -> expected::Due,
     ) {
-        let Self { real, shadow, queues, device, books } = self;
+        let Self { real, shadow, queues, device, books, .. } = self;
         books.forget(real, shadow, queue == CONTROL);
         let queues = &mut queues[usize::from(books.start.form == Form::Packed)];
         let guest = real.guest();

@@ -130,19 +130,15 @@ impl Device {
         Ok(device)
     }
 
-    /// Becomes a device that nobody has spoken to yet, with another configuration: as
-    /// [`new`](Self::new), but the memory for frames and chains is kept, and with it the size of
-    /// the largest queue.
+    /// Becomes a device that nobody has spoken to yet, with another configuration and behind
+    /// another gateway: as [`new`](Self::new), but the memory for frames and chains is kept, and
+    /// with it the size of the largest queue.
     ///
     /// # Errors
     /// What is wrong with the configuration; then nothing has changed.
-    pub fn renew(
-        &mut self,
-        control: ControlConfig,
-        gateway: gateway::Config,
-    ) -> Result<(), ConfigError> {
+    pub fn renew(&mut self, control: ControlConfig, gateway: Gateway) -> Result<(), ConfigError> {
         let control = Control::new(control).map_err(ConfigError::Control)?;
-        self.gateway = Gateway::new(gateway).map_err(ConfigError::Gateway)?;
+        self.gateway = gateway;
         self.sending.mtu = control.config().mtu.unwrap_or(u16::MAX);
         self.control = control;
         self.counters = Counters::default();
