@@ -19,6 +19,9 @@ pub type Slot = memory::Slot<Backing>;
 /// The regions that come out of one message.
 pub type Slots = ArrayVec<Slot, 8>;
 
+/// What comes of adding a region: what was in its place, or why not and the backing.
+pub type Added = Result<Option<Slot>, (MemoryError, Backing)>;
+
 /// The memory of the core.
 #[derive(Debug)]
 pub struct Core {
@@ -86,7 +89,7 @@ pub trait Memory {
     ///
     /// # Errors
     /// As [`MemoryTable::add`].
-    fn add(&mut self, region: Region, backing: Backing) -> Result<(), (MemoryError, Backing)> {
+    fn add(&mut self, region: Region, backing: Backing) -> Added {
         self.core_mut().table.add(region, backing)
     }
 
@@ -94,7 +97,7 @@ pub trait Memory {
     ///
     /// # Errors
     /// As [`MemoryTable::remove`].
-    fn remove(&mut self, region: &Region) -> Result<Slot, MemoryError> {
+    fn remove(&mut self, region: &Region) -> Result<Option<Slot>, MemoryError> {
         self.core_mut().table.remove(region)
     }
 

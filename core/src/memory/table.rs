@@ -104,12 +104,15 @@ impl<B> MemoryTable<B> {
         Ok(())
     }
 
-    /// Judges a region that is to join the active ones.
+    /// Judges a region that is to join the active ones, or to take the place of itself.
     ///
     /// # Errors
-    /// All slots are in use (DC-022), or the region is wrong by itself (VU-123) or overlaps an
-    /// active one (VU-124).
+    /// The region is wrong by itself (VU-123). If it is not active yet: all slots are in use
+    /// (DC-022, which is looked at first), or it overlaps an active one (VU-124).
     pub fn check_add(&self, region: &Region) -> Result<(), MemoryError> {
+        if self.find(region).is_ok() {
+            return Self::check_region(region); // DC-161: its mmap offset may be another one.
+        }
         if self.slots.len() >= self.max_slots {
             let count = self.slots.len().saturating_add(1);
             return Err(MemoryError::TooManyRegions { count, limit: self.max_slots });
@@ -118,24 +121,31 @@ impl<B> MemoryTable<B> {
         check_apart(region, self.slots.iter().map(|slot| &slot.region))
     }
 
-    /// Adds a region to the active ones (VU-137).
+    /// Adds a region to the active ones (VU-137). If [`find`](Self::find) finds it, it takes the
+    /// place of what is there, which comes back (DC-161): front-ends exist that keep a list of
+    /// regions for each pair of queues, and tell all of them.
     ///
     /// # Errors
     /// As [`check_add`](Self::check_add); the backing comes back.
-    pub fn add(&mut self, region: Region, backing: B) -> Result<(), (MemoryError, B)> {
+    pub fn add(&mut self, region: Region, backing: B) -> Result<Option<Slot<B>>, (MemoryError, B)> {
         if let Err(error) = self.check_add(&region) {
             return Err((error, backing));
         }
-        self.slots.push(Slot { region, backing });
         self.bump();
-        Ok(())
+        let new = Slot { region, backing };
+        let active = self.find(&region).ok().and_then(|index| self.slots.get_mut(index));
+        if let Some(active) = active {
+            return Ok(Some(core::mem::replace(active, new)));
+        }
+        self.slots.push(new);
+        Ok(None)
     }
 
     /// The index of the region with this guest physical address, user address and size (VU-138).
     /// The mmap offset and the Xen fields are ignored (VU-139).
     ///
     /// # Errors
-    /// There is none (VU-143).
+    /// There is none.
     pub fn find(&self, region: &Region) -> Result<usize, MemoryError> {
         let Region { guest_address, size, user_address, .. } = *region;
         self.slots
@@ -148,14 +158,31 @@ impl<B> MemoryTable<B> {
             .ok_or(MemoryError::UnknownRegion { guest_address, user_address, size })
     }
 
-    /// Takes out the region that [`find`](Self::find) finds; those after it move up.
+    /// The index of a region that is to be removed, as [`find`](Self::find) says it; `None` if
+    /// nothing of it is there, so that there is nothing to do (DC-162).
     ///
     /// # Errors
-    /// There is none (VU-143).
-    pub fn remove(&mut self, region: &Region) -> Result<Slot<B>, MemoryError> {
-        let index = self.find(region)?;
+    /// It is not there, but shares an address with one that is, or cannot have been there: it is
+    /// empty or wraps (VU-143).
+    pub fn check_remove(&self, region: &Region) -> Result<Option<usize>, MemoryError> {
+        let unknown = match self.find(region) {
+            Ok(index) => return Ok(Some(index)),
+            Err(unknown) => unknown,
+        };
+        let gone = Region { mmap_offset: 0, ..*region }; // VU-139
+        Self::check_region(&gone)
+            .and_then(|()| check_apart(&gone, self.slots.iter().map(|slot| &slot.region)))
+            .map_or(Err(unknown), |()| Ok(None))
+    }
+
+    /// Takes out a region, if it is there; those after it move up.
+    ///
+    /// # Errors
+    /// As [`check_remove`](Self::check_remove).
+    pub fn remove(&mut self, region: &Region) -> Result<Option<Slot<B>>, MemoryError> {
+        let Some(index) = self.check_remove(region)? else { return Ok(None) };
         self.bump();
-        Ok(self.slots.remove(index))
+        Ok(Some(self.slots.remove(index)))
     }
 
     /// Takes out all regions and drops what backs them.
@@ -339,7 +366,7 @@ mod tests {
         twice.pop();
         table.replace(&mut twice).unwrap();
         seen.push(table.generation());
-        table.remove(&region(0, 1)).unwrap();
+        table.remove(&region(0, 1)).unwrap().unwrap();
         seen.push(table.generation());
         table.clear();
         seen.push(table.generation());

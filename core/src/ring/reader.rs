@@ -224,7 +224,7 @@ mod tests {
         let chain = chain(&Guest::new(&table), &[(0x1000, 2), (0x20fe, 4), (0x2110, 2)], &[]);
 
         // The first region goes, and the slots of the others change: they are found all the same.
-        table.remove(&region(0x1000, 0x100)).unwrap();
+        table.remove(&region(0x1000, 0x100)).unwrap().unwrap();
         let guest = Guest::new(&table);
         let mut reader = chain.reader(&guest);
         let gone = Err(AccessError::Outside { address: 0x1000 });
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(rest(reader), [0x3e, 0x3f, 0x80, 0x81, 0x90, 0x91]);
 
         // Half of a buffer goes: what was read before counts, what comes after is not touched.
-        table.remove(&region(0x2100, 0x100)).unwrap();
+        table.remove(&region(0x2100, 0x100)).unwrap().unwrap();
         let guest = Guest::new(&table);
         let mut reader = chain.reader(&guest);
         reader.skip(2);

@@ -272,7 +272,7 @@ mod tests {
         {
             let mut table = table([(0, &mut low[..]), (0x20, &mut high[..])]);
             let chain = chain(&Guest::new(&table), &[], &[(0x1c, 8), (4, 4)]);
-            table.remove(&region(0x20, 0x20)).unwrap();
+            table.remove(&region(0x20, 0x20)).unwrap().unwrap();
             let bits = [const { AtomicU8::new(0) }];
             let log = DirtyLog::check(&LogBase { size: 1, offset: 0 }).unwrap();
             let log = Some(Log { log, memory: &bits[..] });

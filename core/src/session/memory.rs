@@ -94,6 +94,7 @@ impl<F, M> Session<F, M> {
     pub(super) fn quiesced<'a>(&mut self, after: AfterQuiesce) -> Result<Next<'a, F>, Refusal> {
         match after {
             AfterQuiesce::ReplaceTable => self.table_replaced(),
+            AfterQuiesce::RenewRegion => self.region_renewed(),
             AfterQuiesce::RemoveRegion { region } => {
                 self.memory.remove(&region).map(drop)?;
                 Ok(Next::Success)
@@ -126,23 +127,40 @@ impl<F, M> Session<F, M> {
         self.memory.check_add(&region)?;
         let Some(fd) = fd else { return Ok(Next::Success) }; // decoding demands one (VU-136)
         if is_on_demand(&region) {
-            return self.region_added(region, Backing::OnDemand(fd)); // VU-127
+            return self.region_ready(region, Backing::OnDemand(fd)); // VU-127
         }
         self.work = Work::MapRegion { region };
         Ok(Next::Need(Effect::MapRegion { region, fd }))
     }
 
-    pub(super) fn region_added<'a>(
+    /// A region to add is mapped, or is not to be. One that is there takes the place of itself
+    /// (DC-161), once nobody uses what was there.
+    pub(super) fn region_ready<'a>(
         &mut self,
         region: Region,
         backing: Backing<F, M>,
     ) -> Result<Next<'a, F>, Refusal> {
+        if self.memory.find(&region).is_ok() {
+            self.staging.clear();
+            self.staging.slots.push(Slot { region, backing });
+            return self.after_quiesce(AfterQuiesce::RenewRegion);
+        }
         self.memory.add(region, backing).map_err(|(error, _)| error)?;
         Ok(Next::Success)
     }
 
+    fn region_renewed<'a>(&mut self) -> Result<Next<'a, F>, Refusal> {
+        if let Some(Slot { region, backing }) = self.staging.slots.pop() {
+            self.memory.add(region, backing).map_err(|(error, _)| error)?;
+        }
+        Ok(Next::Success)
+    }
+
     pub(super) fn rem_mem_reg<'a>(&mut self, region: &Region) -> Result<Next<'a, F>, Refusal> {
-        self.memory.find(region)?; // VU-138, VU-139, VU-143
+        // VU-138, VU-139, VU-143
+        if self.memory.check_remove(region)?.is_none() {
+            return Ok(Next::Success); // DC-162
+        }
         self.after_quiesce(AfterQuiesce::RemoveRegion { region: *region })
     }
 

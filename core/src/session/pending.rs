@@ -63,6 +63,8 @@ pub(super) enum Work {
 pub(super) enum AfterQuiesce {
     /// The staged table takes over.
     ReplaceTable,
+    /// The staged region takes the place of itself.
+    RenewRegion,
     /// A region goes.
     RemoveRegion { region: Region },
     /// The staged log takes over.
@@ -161,7 +163,7 @@ impl<F, M> Session<F, M> {
                 self.region_mapped(mapping, address)
             }
             (Work::MapRegion { region }, Done::Mapped { mapping, .. }) => {
-                self.region_added(region, Backing::Mapped(mapping))
+                self.region_ready(region, Backing::Mapped(mapping))
             }
             (Work::MapLog { log }, Done::Mapped { mapping, .. }) => self.log_mapped(log, mapping),
             (Work::MapInflight { area }, Done::Mapped { mapping, .. }) => {

@@ -257,6 +257,15 @@ impl Machine {
 
     fn add(&mut self, body: &[u8], files: &[Option<u64>]) -> Result<(), Id> {
         let region = self.region(body, 8);
+        for active in &mut self.regions {
+            if is_same(active, &region) {
+                // DC-161: the new one takes the place of the old one.
+                judge_region(&region)?;
+                mappable(&region, files[0])?;
+                *active = region;
+                return Ok(());
+            }
+        }
         if self.regions.len() + 1 > self.slots {
             return Err(Id::Dc(22));
         }
@@ -268,12 +277,17 @@ impl Machine {
     }
 
     fn remove(&mut self, body: &[u8]) -> Result<(), Id> {
-        let Region { guest, size, user, .. } = self.region(body, 8);
+        // The offset does not count (VU-139).
+        let gone = Region { offset: 0, ..self.region(body, 8) };
         for (index, region) in self.regions.iter().enumerate() {
-            if (region.guest, region.size, region.user) == (guest, size, user) {
+            if is_same(region, &gone) {
                 self.regions.remove(index);
                 return Ok(());
             }
+        }
+        // DC-162: nothing of it is there.
+        if judge_region(&gone).is_ok() && apart(&gone, &self.regions).is_ok() {
+            return Ok(());
         }
         Err(Id::Vu(143))
     }
@@ -375,6 +389,11 @@ impl Machine {
         }
         spans
     }
+}
+
+/// VU-138.
+fn is_same(one: &Region, other: &Region) -> bool {
+    (one.guest, one.size, one.user) == (other.guest, other.size, other.user)
 }
 
 /// VU-123; an end of 2^64 counts as a wrap (DC-020).

@@ -8,7 +8,7 @@ use vhost_fuzz_core::memory::{
 use vhost_fuzz_core::vhost_user::payload::{Iotlb as IotlbMessage, LogBase, Region, VringAddr};
 
 use crate::ledger::Token;
-use crate::memory::{Backing, Core, Memory, Slot, Slots};
+use crate::memory::{Added, Backing, Core, Memory, Slot, Slots};
 
 macro_rules! twins {
     ($($(#[$doc:meta])* $name:ident { $($method:item)* })*) => {$(
@@ -82,9 +82,69 @@ twins! {
             }
         }
 
-        fn add(&mut self, region: Region, backing: Backing) -> Result<(), (MemoryError, Backing)> {
+        fn add(&mut self, region: Region, backing: Backing) -> Added {
             match self.0.add(region, backing) {
-                Err((MemoryError::TooManyRegions { .. }, _)) => Ok(()),
+                Err((MemoryError::TooManyRegions { .. }, _)) => Ok(None),
+                other => other,
+            }
+        }
+    }
+
+    /// Refuses a region that is there already (HZ-47).
+    RefusesARepetition {
+        fn check_add(&self, region: &Region) -> Result<(), MemoryError> {
+            let Region { guest_address, .. } = *region;
+            match self.0.table.find(region) {
+                Ok(_) => Err(MemoryError::GuestOverlap { guest_address, other: guest_address }),
+                Err(_) => self.0.check_add(region),
+            }
+        }
+    }
+
+    /// Keeps what it has when a region comes once more, and not what came (DC-161).
+    IgnoresARepetition {
+        fn add(&mut self, region: Region, backing: Backing) -> Added {
+            match self.0.table.find(&region) {
+                Ok(_) => Ok(Some(Slot { region, backing })),
+                Err(_) => self.0.add(region, backing),
+            }
+        }
+    }
+
+    /// Forgets what was behind a region that comes once more.
+    LeaksARepetition {
+        fn add(&mut self, region: Region, backing: Backing) -> Added {
+            self.0.add(region, backing).map(|old| {
+                std::mem::forget(old);
+                None
+            })
+        }
+    }
+
+    /// Counts a region that comes once more as one more (HZ-59).
+    CountsARepetition {
+        fn check_add(&self, region: &Region) -> Result<(), MemoryError> {
+            let (count, limit) = (self.0.table.slots().len() + 1, self.0.table.max_slots());
+            if count > limit {
+                return Err(MemoryError::TooManyRegions { count, limit });
+            }
+            self.0.check_add(region)
+        }
+    }
+
+    /// Refuses to remove what is not there any more (HZ-55).
+    RefusesToRemoveAgain {
+        fn remove(&mut self, region: &Region) -> Result<Option<Slot>, MemoryError> {
+            self.0.table.find(region)?;
+            self.0.remove(region)
+        }
+    }
+
+    /// Says that what it does not find was removed, also a piece of a region (HZ-56).
+    RemovesWhatItDoesNotFind {
+        fn remove(&mut self, region: &Region) -> Result<Option<Slot>, MemoryError> {
+            match self.0.remove(region) {
+                Err(MemoryError::UnknownRegion { .. }) => Ok(None),
                 other => other,
             }
         }
@@ -92,7 +152,7 @@ twins! {
 
     /// Finds the region to remove by its guest address alone (HZ-56).
     RemovesByGuestAddress {
-        fn remove(&mut self, region: &Region) -> Result<Slot, MemoryError> {
+        fn remove(&mut self, region: &Region) -> Result<Option<Slot>, MemoryError> {
             let mut regions = self.0.table.slots().iter().map(|slot| slot.region);
             let found = regions.find(|other| other.guest_address == region.guest_address);
             self.0.remove(&found.unwrap_or(*region))
@@ -101,7 +161,7 @@ twins! {
 
     /// Wants the mmap offset of a region that is to be removed (VU-139).
     ComparesTheOffset {
-        fn remove(&mut self, region: &Region) -> Result<Slot, MemoryError> {
+        fn remove(&mut self, region: &Region) -> Result<Option<Slot>, MemoryError> {
             let found = self.0.table.find(region)?;
             let Region { guest_address, size, user_address, mmap_offset, .. } = *region;
             if self.0.table.slots()[found].region.mmap_offset != mmap_offset {
@@ -144,10 +204,11 @@ twins! {
 
     /// Unmaps a region when its removal is asked for, and once more when it is done.
     UnmapsTwice {
-        fn remove(&mut self, region: &Region) -> Result<Slot, MemoryError> {
+        fn remove(&mut self, region: &Region) -> Result<Option<Slot>, MemoryError> {
             let slot = self.0.remove(region)?;
-            let (Backing::Mapped(token) | Backing::OnDemand(token)) = &slot.backing;
-            drop(token.alias());
+            if let Some(Slot { backing: Backing::Mapped(fd) | Backing::OnDemand(fd), .. }) = &slot {
+                drop(fd.alias());
+            }
             Ok(slot)
         }
     }

@@ -160,8 +160,21 @@ impl Device {
         Ok(())
     }
 
+    /// Where a region is (VU-138).
+    fn place(&self, region: &Region) -> Option<usize> {
+        let Region { guest, user, size, .. } = *region;
+        let same = |other: &Region| (other.guest, other.user, other.size) == (guest, user, size);
+        self.regions.iter().position(same)
+    }
+
     /// `ADD_MEM_REG` (VU-137).
     pub(super) fn add_region(&mut self, region: Region, file: &File) -> Answer {
+        if let Some(at) = self.place(&region) {
+            check_region(&region, &[])?;
+            check_file(&region, file)?;
+            self.regions[at] = region; // DC-161
+            return Ok(());
+        }
         check(self.regions.len() < offer::MEM_SLOTS.into())?; // DC-022
         check_region(&region, &self.regions)?;
         check_file(&region, file)?;
@@ -169,14 +182,16 @@ impl Device {
         Ok(())
     }
 
-    /// `REM_MEM_REG` (VU-138, VU-143).
+    /// `REM_MEM_REG` (VU-138, VU-139, VU-143).
     pub(super) fn remove_region(&mut self, region: &Region) -> Answer {
-        let same = |other: &Region| {
-            (other.guest, other.user, other.size) == (region.guest, region.user, region.size)
-        };
-        let at = self.regions.iter().position(same).ok_or(Refused)?;
-        self.regions.remove(at);
-        Ok(())
+        match self.place(region) {
+            Some(at) => {
+                self.regions.remove(at);
+                Ok(())
+            }
+            // DC-162: nothing to do if nothing of it is there.
+            None => check_region(&Region { offset: 0, ..*region }, &self.regions),
+        }
     }
 
     /// `SET_LOG_BASE` (VU-157, DC-025).

@@ -30,6 +30,12 @@ caught! {
     a_wrap_that_is_not_seen: IgnoresWraps by "model";
     an_overlap_that_is_not_seen: IgnoresUserOverlap by "model";
     more_regions_than_slots: IgnoresTheSlots by "model";
+    a_repetition_that_is_refused: RefusesARepetition by "model";
+    a_repetition_without_effect: IgnoresARepetition by "model";
+    a_repetition_that_leaks: LeaksARepetition by "fd ledger";
+    a_repetition_that_needs_a_slot: CountsARepetition by "model";
+    a_second_removal_that_is_refused: RefusesToRemoveAgain by "model";
+    a_removal_of_a_piece: RemovesWhatItDoesNotFind by "model";
     a_removal_by_guest_address: RemovesByGuestAddress by "model";
     a_removal_that_wants_the_offset: ComparesTheOffset by "model";
     a_mapping_in_advance: MapsInAdvance by "model";

@@ -184,7 +184,8 @@ impl Ram {
 
     /// Takes a region out.
     pub(crate) fn remove(&mut self, start: u64, size: u64) -> Bank {
-        self.table.remove(&region(start, size)).expect("a region").backing
+        let removed = self.table.remove(&region(start, size)).expect("a good region");
+        removed.expect("a region that is there").backing
     }
 
     /// What the device sees.

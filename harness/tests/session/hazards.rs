@@ -207,14 +207,16 @@ fn hazards_47_to_59_single_regions() {
     each(
         slots,
         [
-            ("47", mem_reg(add, region(0)), 1, Nack),
+            ("47", mem_reg(add, region(0)), 1, Accept),
+            ("47", mem_reg(add, Region { user_address: USER + 1, ..region(0) }), 1, Nack),
             ("48", mem_reg(add, Region { size: 0, ..new }), 1, Nack),
             ("49", mem_reg(add, Region { guest_address: u64::MAX - 9, ..new }), 1, Nack),
             ("50", mem_reg(add, Region { user_address: u64::MAX - 9, ..new }), 1, Nack),
             ("52", mem_reg(add, new), 0, Nack),
             ("52", mem_reg(add, new), 2, Nack),
             ("54", mem_reg(rem, region(0)), 1, Accept),
-            ("55", mem_reg(rem, new), 0, Nack),
+            ("55", mem_reg(rem, new), 0, Accept),
+            ("55", mem_reg(rem, Region { size: 1, ..region(0) }), 0, Nack),
             ("56", mem_reg(rem, Region { user_address: USER + 1, ..region(0) }), 0, Nack),
             ("58", mem_reg(add, Region { mmap_offset: u64::MAX, ..new }), 1, Nack),
         ],

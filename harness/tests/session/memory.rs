@@ -4,7 +4,7 @@
 use vhost_fuzz_core::memory::{
     AddressKind, Backing, IotlbError, Location, MemoryError, PlaceError, Space, ring::Part,
 };
-use vhost_fuzz_core::session::{BindError, Refusal, RingChange};
+use vhost_fuzz_core::session::{BindError, EffectError, Refusal, RingChange};
 use vhost_fuzz_core::vhost_user::features::{protocol, virtio};
 use vhost_fuzz_core::vhost_user::payload::{Iotlb, LogBase, Region, VringAddr, XenMmap};
 use vhost_fuzz_core::vhost_user::{DecodeError, FrontendRequest as R, Message, Payload};
@@ -109,6 +109,56 @@ fn a_region_that_does_not_exist_cannot_be_removed() {
         assert_refused!(said.nack(), Refusal::Memory(error));
     }
     assert_eq!((regions(&talk), talk.open_fds()), (vec![0], 0));
+}
+
+#[test]
+fn a_region_that_comes_once_more_takes_the_place_of_itself() {
+    let _shows = shows(&["DC-161"]);
+    let mut talk = Talk::having(SLOTS);
+    for at in 0..2 {
+        talk.ask_with(mem_reg(R::ADD_MEM_REG, region(at)), 1).acked();
+    }
+    talk.seen();
+    let mapped = |talk: &Talk| match &talk.session().memory().slots()[0].backing {
+        Backing::Mapped(mapping) => mapping.number(),
+        Backing::OnDemand(_) => panic!("it is mapped"),
+    };
+    let before = mapped(&talk);
+    talk.ask_with(mem_reg(R::ADD_MEM_REG, region(0)), 1).acked();
+    assert_eq!(talk.seen(), [Seen::MapRegion(region(0))]);
+    assert_ne!(mapped(&talk), before, "the mapping that came last counts");
+    // A ring that runs in it does not notice, but nobody is in it while it is replaced.
+    talk.run();
+    talk.seen();
+    let moved = Region { mmap_offset: 0x3000, ..region(0) };
+    talk.ask_with(mem_reg(R::ADD_MEM_REG, moved), 1).acked();
+    assert_eq!(talk.seen(), [Seen::MapRegion(moved), Seen::Quiesce]);
+    assert!(talk.session().bind(0).is_ok());
+    let kick = 1;
+    assert_eq!((regions(&talk), talk.open_fds(), talk.open_mappings()), (vec![0, 2], kick, 2));
+    // One that cannot be mapped is refused, and what was there stays.
+    let held = mapped(&talk);
+    talk.fail_next(12);
+    let said = talk.ask_with(mem_reg(R::ADD_MEM_REG, region(0)), 1);
+    let (code, error) = (R::ADD_MEM_REG.0, EffectError(12));
+    assert_refused!(said.nack(), Refusal::Effect { code, error });
+    assert_eq!((mapped(&talk), talk.open_mappings()), (held, 2));
+}
+
+#[test]
+fn nothing_is_to_do_for_a_region_that_is_gone() {
+    let _shows = shows(&["DC-162"]);
+    let mut talk = Talk::having(SLOTS);
+    talk.run();
+    talk.ask_with(mem_reg(R::ADD_MEM_REG, region(1)), 1).acked();
+    talk.seen();
+    talk.ask(mem_reg(R::REM_MEM_REG, region(1))).acked();
+    assert_eq!(talk.seen(), [Seen::Quiesce]);
+    for gone in [region(1), region(5)] {
+        talk.ask_with(mem_reg(R::REM_MEM_REG, gone), 1).acked();
+    }
+    let kick = 1;
+    assert_eq!((talk.seen(), regions(&talk), talk.open_fds()), (vec![], vec![0], kick));
 }
 
 #[test]

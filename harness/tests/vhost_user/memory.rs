@@ -96,7 +96,7 @@ fn an_overlap_is_refused_in_a_table_and_with_active_regions() {
         assert_refused!(table().replace(&mut slots.into_iter().collect()), error);
     }
     let twice = MemoryError::GuestOverlap { guest_address: SIZE, other: SIZE };
-    assert_refused!(table().check_add(&region(1)), twice);
+    assert_refused!(table().check_table(&[region(1), region(1)]), twice);
     // A new table may have the regions of the old one (VU-260).
     assert_eq!(table().check_table(&[region(1), region(0)]), Ok(()));
 }
@@ -136,7 +136,7 @@ fn a_region_is_removed_by_addresses_and_size_alone() {
         table.add(region(index), index).expect("a free slot");
     }
     let removed = table.remove(&Region { mmap_offset: 0x1234_5678, ..region(0) });
-    assert_eq!(removed, Ok(Slot { region: region(0), backing: 0 }));
+    assert_eq!(removed, Ok(Some(Slot { region: region(0), backing: 0 })));
     let [left] = table.slots() else { panic!("one region is left") };
     assert_eq!(left.backing, 1);
 }
@@ -145,20 +145,52 @@ fn a_region_is_removed_by_addresses_and_size_alone() {
 fn a_region_that_is_not_there_cannot_be_removed() {
     let mut table = table();
     for unknown in [
-        region(2),
         Region { guest_address: SIZE + 0x1000, ..region(1) },
         Region { user_address: USER, ..region(1) },
         Region { size: SIZE - 1, ..region(1) },
+        Region { size: 0, ..region(2) },
+        Region { guest_address: u64::MAX - SIZE + 1, ..region(2) },
+        Region { user_address: u64::MAX - SIZE + 1, ..region(2) },
     ] {
         let Region { guest_address, user_address, size, .. } = unknown;
         let error = MemoryError::UnknownRegion { guest_address, user_address, size };
         assert_refused!(table.remove(&unknown), error);
     }
-    table.remove(&region(1)).expect("it is there");
-    let Region { guest_address, user_address, size, .. } = region(1);
-    let gone = MemoryError::UnknownRegion { guest_address, user_address, size };
-    assert_refused!(table.remove(&region(1)), gone);
-    assert_eq!(table.slots().len(), 1);
+    assert_eq!(table.slots().len(), 2);
+}
+
+#[test]
+fn nothing_is_removed_of_a_region_that_is_gone() {
+    let _shows = shows(&["DC-162"]);
+    let mut table = table();
+    assert!(table.remove(&region(1)).is_ok_and(|removed| removed.is_some()));
+    let before = table.generation();
+    for gone in [region(1), region(2), Region { mmap_offset: u64::MAX, ..region(2) }] {
+        assert_eq!((table.check_remove(&gone), table.remove(&gone)), (Ok(None), Ok(None)));
+    }
+    assert_eq!((table.slots().len(), table.generation()), (1, before));
+}
+
+#[test]
+fn a_region_that_is_there_takes_the_place_of_itself() {
+    let _shows = shows(&["DC-161"]);
+    // As many slots as regions: it needs none.
+    let mut table = MemoryTable::new(2);
+    for index in 0..2 {
+        table.add(region(index), index).expect("a free slot");
+    }
+    let before = table.generation();
+    let moved = Region { mmap_offset: 0x7000, ..region(0) };
+    let replaced = table.add(moved, 7);
+    assert_eq!(replaced, Ok(Some(Slot { region: region(0), backing: 0 })));
+    assert_ne!(table.generation(), before, "who kept a place of it looks again");
+    let slots = [Slot { region: moved, backing: 7 }, Slot { region: region(1), backing: 1 }];
+    assert_eq!(table.slots(), slots);
+    let mmap_offset = u64::MAX;
+    let error = MemoryError::MmapOffsetWraps { mmap_offset, size: SIZE };
+    let wrapping = Region { mmap_offset, ..region(0) };
+    assert_refused!(table.check_add(&wrapping), error);
+    assert_eq!((table.add(wrapping, 8), table.slots()), (Err((error, 8)), &slots[..]));
 }
 
 #[test]
@@ -181,7 +213,7 @@ fn a_table_replaces_all_regions_and_later_changes_build_on_it() {
     drop(new);
     assert_eq!(table.slots().iter().map(|slot| slot.region).collect::<Vec<_>>(), [region(20)]);
     table.add(region(0), ledger.open()).expect("a free slot");
-    table.remove(&region(20)).expect("it is there");
+    table.remove(&region(20)).expect("a good region").expect("it is there");
     assert_eq!(table.slots().iter().map(|slot| slot.region).collect::<Vec<_>>(), [region(0)]);
     table.clear();
     ledger.settle();
@@ -367,7 +399,7 @@ fn memory_that_went_away_under_a_translation_is_a_miss() {
     let _shows = shows(&["DC-027"]);
     let (mut table, mut iotlb) = (table(), Iotlb::new(4));
     iotlb.message(&update(0, 0x1000, USER, 3), Space::User, &table).expect("a good update");
-    table.remove(&region(0)).expect("it is there");
+    table.remove(&region(0)).expect("a good region").expect("it is there");
     let miss = Miss { iova: 0, permissions: 1 };
     assert_refused!(iotlb.translate(&table, 0, 1, Access::Read), miss);
     // Permissions that do not suffice are the same.

@@ -253,7 +253,7 @@ fn a_placement_shows_when_it_has_to_be_made_again() {
         |table: &MemoryTable<()>| ring::place(table, None, AddressKind::User, &ring_at(0), &parts);
     let first = place(&table).expect("it is in memory");
     assert!(first.is_current(&table, None));
-    table.remove(&region(0)).expect("it is there");
+    table.remove(&region(0)).expect("a good region").expect("it is there");
     assert!(!first.is_current(&table, None));
     let unmapped = PlaceError::Unmapped { part: Part::Descriptor, address: USER };
     assert_refused!(place(&table), unmapped);

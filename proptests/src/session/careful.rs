@@ -265,6 +265,9 @@ impl Careful {
 
     fn mem_reg(&mut self, code: R, region: &mut Region) -> Option<()> {
         if code == R::ADD_MEM_REG {
+            if let Some(active) = self.regions.iter_mut().find(|active| is_same(active, region)) {
+                return is_sound(region).then(|| *active = *region); // DC-161
+            }
             let fits = self.regions.len() < self.offer.max_mem_slots.into()
                 && is_sound(region)
                 && self.regions.iter().all(|other| are_apart(region, other));
@@ -346,6 +349,12 @@ fn is_sound(region: &Region) -> bool {
     let Region { guest_address, size, user_address, mmap_offset, .. } = *region;
     let starts = [guest_address, user_address, mmap_offset];
     size > 0 && starts.iter().all(|start| start.checked_add(size).is_some())
+}
+
+/// VU-138.
+fn is_same(one: &Region, other: &Region) -> bool {
+    let identity = |region: &Region| (region.guest_address, region.user_address, region.size);
+    identity(one) == identity(other)
 }
 
 /// VU-124.

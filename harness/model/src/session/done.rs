@@ -30,6 +30,7 @@ impl Backend {
             Waiting::CheckTransfer => self.has_transfer = false,
             // Nobody knows in which state the rings or the memory are now.
             Waiting::QuiesceTable(_)
+            | Waiting::QuiesceAgain(_)
             | Waiting::QuiesceRemove(_)
             | Waiting::QuiesceInvalidate
             | Waiting::QuiesceLog(_)
@@ -63,7 +64,8 @@ impl Backend {
             }
             Waiting::MapTable(table) => self.table_mapped(request, table, number),
             Waiting::QuiesceTable(table) => self.use_table(request, table),
-            Waiting::MapAdded(region) => self.region_added(request, region),
+            Waiting::MapAdded(region) => self.region_ready(request, region, false),
+            Waiting::QuiesceAgain(again) => self.region_renewed(request, &again),
             Waiting::QuiesceRemove(index) => self.region_removed(request, index),
             Waiting::QuiesceInvalidate => request.reply_number(0),
             Waiting::MapLog(log) => self.log_mapped(request, log),

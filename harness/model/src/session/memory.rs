@@ -18,6 +18,14 @@ pub(super) struct Memory {
     pub(super) on_demand: Vec<bool>,
 }
 
+/// A region that is added although it is there (DC-161).
+#[derive(Debug)]
+pub(super) struct Again {
+    index: usize,
+    region: Region,
+    pub(super) on_demand: bool,
+}
+
 /// A table on its way to become the current one.
 #[derive(Debug)]
 pub(super) struct NewTable {
@@ -32,6 +40,11 @@ impl Memory {
     fn push(&mut self, region: Region, on_demand: bool) {
         self.regions.push(region);
         self.on_demand.push(on_demand);
+    }
+
+    /// Where the region of these addresses and this size is (VU-138).
+    fn place(&self, wanted: &Region) -> Option<usize> {
+        self.regions.iter().position(|region| region[..3] == wanted[..3])
     }
 
     pub(super) fn fds(&self) -> usize {
@@ -208,30 +221,57 @@ impl Backend {
 
     pub(super) fn add_mem_reg(&mut self, request: Request, body: &[u8]) -> Result<Step> {
         let (region, on_demand) = self.region_at(body, 8);
-        if self.memory.regions.len() as u64 >= self.offer.max_mem_slots {
-            return Err(Id::Dc(22).into());
-        }
-        own_rules(&region)?;
-        for active in &self.memory.regions {
-            apart(active, &region)?;
+        if self.memory.place(&region).is_some() {
+            own_rules(&region)?; // DC-161: its offset may be another one.
+        } else {
+            if self.memory.regions.len() as u64 >= self.offer.max_mem_slots {
+                return Err(Id::Dc(22).into());
+            }
+            own_rules(&region)?;
+            for active in &self.memory.regions {
+                apart(active, &region)?;
+            }
         }
         if on_demand {
-            self.memory.push(region, true);
-            return Ok(request.success());
+            return Ok(self.region_ready(request, region, true));
         }
         Ok(self.need(request, Waiting::MapAdded(region), map(&region)))
     }
 
-    pub(super) fn region_added(&mut self, request: Request, region: Region) -> Step {
-        self.memory.push(region, false);
+    /// A region to add is mapped, or is not to be.
+    pub(super) fn region_ready(
+        &mut self,
+        request: Request,
+        region: Region,
+        on_demand: bool,
+    ) -> Step {
+        let Some(index) = self.memory.place(&region) else {
+            self.memory.push(region, on_demand);
+            return request.success();
+        };
+        let again = Again { index, region, on_demand };
+        if self.any_started() {
+            return self.need(request, Waiting::QuiesceAgain(again), Effect::Quiesce);
+        }
+        self.region_renewed(request, &again)
+    }
+
+    /// Nobody touches the memory that a region had before (DC-161).
+    pub(super) fn region_renewed(&mut self, request: Request, again: &Again) -> Step {
+        self.memory.regions[again.index] = again.region;
+        self.memory.on_demand[again.index] = again.on_demand;
         request.success()
     }
 
     pub(super) fn rem_mem_reg(&mut self, request: Request, body: &[u8]) -> Result<Step> {
-        let (wanted, _) = self.region_at(body, 8);
-        // VU-138, VU-139.
-        let same = |region: &Region| region[..3] == wanted[..3];
-        let Some(index) = self.memory.regions.iter().position(same) else {
+        let (mut gone, _) = self.region_at(body, 8);
+        gone[3] = 0; // VU-139
+        let Some(index) = self.memory.place(&gone) else {
+            // DC-162: nothing to do if nothing of it is there.
+            let is_absent = self.memory.regions.iter().all(|region| apart(region, &gone).is_ok());
+            if own_rules(&gone).is_ok() && is_absent {
+                return Ok(request.success());
+            }
             return Err(Id::Vu(143).into());
         };
         if self.any_started() {

@@ -24,7 +24,7 @@ pub use reply::Bytes;
 
 use crate::vhost_user::{self, Context, message::judge, number};
 use crate::{Id, Verdict};
-use memory::{Memory, NewTable};
+use memory::{Again, Memory, NewTable};
 use postcopy::Postcopy;
 use rings::Form;
 
@@ -253,6 +253,7 @@ enum Waiting {
     MapTable(NewTable),
     QuiesceTable(NewTable),
     MapAdded([u64; 4]),
+    QuiesceAgain(Again),
     QuiesceRemove(usize),
     QuiesceInvalidate,
     MapLog([u64; 2]),
@@ -482,6 +483,7 @@ impl Backend {
             + match &self.pending {
                 Some((_, Waiting::MapTable(table))) => table.fds_while_mapping(),
                 Some((_, Waiting::QuiesceTable(table))) => table.memory.fds(),
+                Some((_, Waiting::QuiesceAgain(again))) => usize::from(again.on_demand),
                 _ => 0,
             }
     }
@@ -496,6 +498,7 @@ impl Backend {
             + match &self.pending {
                 Some((_, Waiting::MapTable(table))) => table.mappings_while_mapping(),
                 Some((_, Waiting::QuiesceTable(table))) => table.memory.mappings(),
+                Some((_, Waiting::QuiesceAgain(again))) => usize::from(!again.on_demand),
                 Some((_, Waiting::QuiesceLog(_))) => 1,
                 _ => 0,
             }

@@ -171,7 +171,7 @@ impl<Q, F: Fault> BrokenDevice<Q, F> {
                 continue;
             };
             let removed = table.remove(&region);
-            assert!(removed.is_ok(), "it was added");
+            assert!(matches!(removed, Ok(Some(_))), "it was added");
             let backing = slots.last().map(|slot| slot.backing.clone());
             if let Some(backing) = backing {
                 let added = table.add(region, Access(backing, PhantomData));

@@ -198,8 +198,17 @@ impl<M: Memory> Session<M> {
             .map_err(MemoryError::rule)?;
         self.mappable(region, file)?;
         let backing = self.back(region);
-        without_allocating("adding a region", || self.memory.add(*region, backing))
-            .map_err(|(error, _)| error.rule())
+        let number = fd_of(&backing);
+        let open = self.ledger.open_count();
+        let added = without_allocating("adding a region", || self.memory.add(*region, backing));
+        let old = added.map_err(|(error, _)| error.rule())?;
+        // What counts is the descriptor that came last (DC-161).
+        let table = &self.memory.core().table;
+        let held = table.find(region).map(|index| fd_of(&table.slots()[index].backing));
+        assert!(held == Ok(number), "model: descriptor {number} came, and {held:?} is kept");
+        self.handed_back(open);
+        drop(old);
+        Ok(())
     }
 
     fn remove(&mut self, region: &Region, fds: usize) -> Result<(), Rule> {
@@ -207,9 +216,14 @@ impl<M: Memory> Session<M> {
         (0..fds).for_each(|_| drop(self.ledger.open()));
         let open = self.ledger.open_count();
         let removed = without_allocating("removing a region", || self.memory.remove(region));
+        self.handed_back(open);
+        removed.map(drop).map_err(MemoryError::rule)
+    }
+
+    /// Nothing of what was open was dropped: all of it is there, or was handed back.
+    fn handed_back(&self, open: usize) {
         let gone = open.saturating_sub(self.ledger.open_count());
         assert!(gone == 0, "fd ledger: {gone} mappings were dropped, not handed back");
-        removed.map(drop).map_err(MemoryError::rule)
     }
 
     /// A descriptor comes, and is mapped unless it must not be (VU-127).
@@ -498,6 +512,11 @@ impl<M: Memory> Session<M> {
 
 fn layout_has_log(machine: &model::Machine) -> bool {
     machine.context().log_shmfd
+}
+
+fn fd_of(backing: &Backing) -> u32 {
+    let (Backing::Mapped(token) | Backing::OnDemand(token)) = backing;
+    token.number()
 }
 
 fn model_region(region: &Region, on_demand: bool) -> model::Region {

@@ -293,12 +293,15 @@ fn memory_regions(trial: &mut Trial) -> Result<()> {
     for added in &all {
         front_end.must(R::ADD_MEM_REG, region(*added), &fds)?;
     }
-    // One that is there already is no other one.
-    is_refused(&mut front_end, R::ADD_MEM_REG, region(all[3]), &fds)?;
+    // Front-ends exist that say each of them once for each pair of queues (DC-161, DC-162).
+    front_end.must(R::ADD_MEM_REG, region(all[3]), &fds)?;
+    let moved = Region { user_address: all[3].user_address + 1, ..all[3] };
+    is_refused(&mut front_end, R::ADD_MEM_REG, region(moved), &fds)?;
+    is_refused(&mut front_end, R::REM_MEM_REG, region(moved), &[])?;
     for removed in all.iter().rev() {
         front_end.must(R::REM_MEM_REG, region(*removed), &[])?;
     }
-    is_refused(&mut front_end, R::REM_MEM_REG, region(all[0]), &[])?;
+    front_end.must(R::REM_MEM_REG, region(all[0]), &[])?;
     trial.note("regions", format!("{} added and removed", all.len()));
     drop(front_end);
     served.serves()

@@ -5,9 +5,13 @@ use super::*;
 const PAGE: [u64; 4] = [0x1000, 0x1000, 0x5000_0000, 0];
 const NEXT: [u64; 4] = [0x2000, 0x1000, 0x5000_1000, 0x1000];
 
-fn map(region: [u64; 4]) -> Step {
+fn effect(region: [u64; 4]) -> Effect {
     let [guest, size, user, offset] = region;
-    Step::Need(Effect::MapRegion { guest, size, user, offset })
+    Effect::MapRegion { guest, size, user, offset }
+}
+
+fn map(region: [u64; 4]) -> Step {
+    Step::Need(effect(region))
 }
 
 #[test]
@@ -73,22 +77,52 @@ fn a_table_that_cannot_be_mapped_leaves_the_old_one() {
 fn slots_are_added_and_removed() {
     let mut peer = Peer::negotiated(EVERY | 1 << 15, BIT_30);
     let region = |index: u64| [index * 0x1000, 0x1000, 0x5000_0000 + index * 0x1000, 0];
-    peer.refused(38, &slot(region(0)), 0, Id::Vu(143));
+    peer.ack(38, &slot(region(0)), 0);
+    peer.refused(38, &slot([0x1000, 0, 0x5000_0000, 0]), 0, Id::Vu(143));
     peer.refused(37, &slot([0, 0, 0, 0]), 1, Id::Vu(123));
     for index in 0..8 {
         assert_eq!(peer.send(37, &slot(region(index)), 1), map(region(index)));
         assert_eq!(peer.backend.done(well()), peer.success(37));
     }
     peer.refused(37, &slot([0, 0, 0, 0]), 1, Id::Dc(22));
-    peer.refused(37, &slot(region(7)), 1, Id::Dc(22));
+    peer.refused(37, &slot(region(9)), 1, Id::Dc(22));
+    peer.done(37, &slot(region(7)), 1, effect(region(7)));
     peer.refused(37, &slot(region(8)), 2, Id::Vu(20));
     peer.refused(38, &slot([0, 0x1000, 0x5000_1000, 0]), 0, Id::Vu(143));
     peer.ack(38, &slot(region(3)), 0);
-    peer.refused(37, &slot(region(7)), 1, Id::Vu(124));
+    peer.ack(38, &slot([0x3000, 0x1000, 0x5000_3000, 0x77]), 1);
+    peer.refused(37, &slot([0x7000, 0x1000, 0x5000_3000, 0]), 1, Id::Vu(124));
     assert_eq!(peer.send(37, &slot(region(8)), 1), map(region(8)));
     assert_eq!(peer.backend.done(Outcome::Failed), refusal(37, &words(&[1]), Id::Vu(33)));
     assert_eq!(peer.backend.regions().len(), 7);
     assert_eq!(peer.backend.held_mappings(), 7);
+}
+
+#[test]
+fn a_slot_that_is_filled_again_has_what_came_last() {
+    let mut peer = Peer::negotiated(EVERY | 1 << 15 | 1 << 17, BIT_30);
+    let xen = |offset: u64, flags: u32| {
+        [words(&[0]), words(&[PAGE[0], PAGE[1], PAGE[2], offset]), halves(&[flags, 7])].concat()
+    };
+    let now = |offset: u64| [PAGE[0], PAGE[1], PAGE[2], offset];
+    peer.ack(37, &xen(0, 0x100), 1);
+    peer.refused(37, &xen(u64::MAX, 0x100), 1, Id::Vu(123));
+    assert_eq!((peer.backend.held_fds(), peer.backend.held_mappings()), (1, 0));
+    peer.done(37, &xen(5, 1), 1, effect(now(5)));
+    assert_eq!((peer.backend.held_fds(), peer.backend.held_mappings()), (0, 1));
+    assert_eq!(peer.backend.regions(), [now(5)]);
+    // While a ring runs nobody may be in what goes, and until then both are there.
+    peer.start(1);
+    let fds = peer.backend.held_fds();
+    assert_eq!(peer.send(37, &xen(6, 0x100), 1), Step::Need(Effect::Quiesce));
+    assert_eq!((peer.backend.held_fds(), peer.backend.held_mappings()), (fds + 1, 1));
+    assert_eq!(peer.backend.regions(), [now(5)]);
+    assert_eq!(peer.backend.done(well()), peer.success(37));
+    assert_eq!((peer.backend.held_fds(), peer.backend.held_mappings()), (fds + 1, 0));
+    assert_eq!(peer.send(37, &xen(7, 1), 1), map(now(7)));
+    assert_eq!(peer.backend.done(well()), Step::Need(Effect::Quiesce));
+    assert_eq!((peer.backend.held_fds(), peer.backend.held_mappings()), (fds + 1, 1));
+    assert_eq!(peer.backend.done(Outcome::Failed), Step::Close(Id::Vu(33)));
 }
 
 #[test]

@@ -120,7 +120,31 @@ fn bad_tables() -> Vec<Seed> {
 fn additions() -> Vec<Seed> {
     let short = [longs(&[0]), longs(&region(2)[..3])].concat();
     vec![
-        two().add(region(1)).seed("hz-47-add-twice", "VU-124", "a region that is there already"),
+        two().add(region(1)).add(region(1)).find_guest(0, 2 * SIZE).remove(region(1)).seed(
+            "hz-47-add-twice",
+            OK,
+            "a region that is there already takes the place of itself",
+        ),
+        two().add([SIZE, SIZE, USER + SIZE, 7 * SIZE]).find_guest(SIZE, SIZE).seed(
+            "add-twice-other-offset",
+            OK,
+            "a region that is there already comes from another offset of its file",
+        ),
+        two().add([SIZE, SIZE, USER + SIZE, u64::MAX]).seed(
+            "add-twice-offset-wraps",
+            "VU-123",
+            "a region that is there already comes from an offset that wraps with its size",
+        ),
+        two().add([SIZE, SIZE, USER + 2 * SIZE, 0]).seed(
+            "add-twice-other-user",
+            "VU-124",
+            "the guest address and the size of a region that is there, with another user address",
+        ),
+        Script::with_slots(1).add(region(0)).add(region(0)).seed(
+            "add-twice-to-full-slots",
+            OK,
+            "a region that is there already needs no other slot",
+        ),
         two().add([2 * SIZE, 0, USER + 2 * SIZE, 0]).seed(
             "hz-48-add-size-0",
             "VU-123",
@@ -182,7 +206,26 @@ fn removals() -> Vec<Seed> {
             OK,
             "a removal with a descriptor, which is closed",
         ),
-        two().remove(region(2)).seed("hz-55-remove-unknown", "VU-143", "an unknown region"),
+        two().remove(region(1)).remove(region(1)).remove(region(2)).find_guest(0, SIZE).seed(
+            "hz-55-remove-unknown",
+            OK,
+            "nothing is there of a region that is removed twice, or was never there",
+        ),
+        two().remove([2 * SIZE - 1, SIZE, USER + 2 * SIZE, 0]).seed(
+            "hz-55-remove-overlapping",
+            "VU-143",
+            "an unknown region that shares one guest address with one that is there",
+        ),
+        two().remove([2 * SIZE, 0, USER + 2 * SIZE, 0]).seed(
+            "remove-size-0",
+            "VU-143",
+            "a removal of size 0",
+        ),
+        two().remove([u64::MAX - SIZE + 1, SIZE, USER + 2 * SIZE, 0]).seed(
+            "remove-guest-wraps",
+            "VU-143",
+            "a removal whose guest address plus size is 2^64",
+        ),
         two().remove([guest, size, user + 0x1000, 0]).seed(
             "hz-56-remove-wrong-user",
             "VU-143",

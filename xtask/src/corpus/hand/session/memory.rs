@@ -67,6 +67,7 @@ fn slots() -> Vec<Seed> {
         .stop_both()
         .remove(region(3))
         .remove(region(0));
+    let moved = Region { guest_address: SIZE, ..region(0) };
     let lost = Talk::new()
         .attach(SLOTS)
         .features(VIRTIO)
@@ -79,13 +80,15 @@ fn slots() -> Vec<Seed> {
         .enable(0, 1)
         .remove(region(1))
         .stop_both()
-        .nack(Fe::REM_MEM_REG, Payload::MemReg(MemReg { padding: 0, region: region(1) }))
-        .bad_add(region(0));
+        .remove(region(1))
+        .nack(Fe::REM_MEM_REG, Payload::MemReg(MemReg { padding: 0, region: moved }))
+        .bad_add(moved);
     let full = ScriptOffer { max_mem_slots: 3, ..ScriptOffer::default() };
     let full = (0..3).fold(Talk::offering(full).attach(SLOTS).features(VIRTIO), |talk, number| {
         talk.slots().add(region(number))
     });
-    let full = full.bad_add(region(3)).remove(region(1)).add(region(3)).bad_add(region(4));
+    let full = full.bad_add(region(3)).add(region(2)).remove(region(1)).add(region(3));
+    let full = full.bad_add(region(4));
     vec![
         of(
             "slots-and-tables",
@@ -96,7 +99,7 @@ fn slots() -> Vec<Seed> {
         of(
             "slots-of-a-used-region",
             "VU-143",
-            "the region of running rings goes and comes again; then one goes twice",
+            "the region of running rings goes and comes again; one goes twice; one has moved",
             lost,
         ),
         of("slots-full", "DC-022", "one region more than there are slots", full),
@@ -126,8 +129,9 @@ fn xen() -> Vec<Seed> {
         .remove(later)
         .table(&[foreign, later])
         .stop_both()
+        .add(later)
         .remove(foreign)
-        .bad_add(later);
+        .bad_add(Region { user_address: foreign.user_address, ..later });
     vec![of(
         "xen-regions",
         "VU-124",

@@ -103,6 +103,7 @@ fn added() -> Vec<Seed> {
     let few = ScriptOffer { max_mem_slots: 2, ..ScriptOffer::default() };
     let few = Talk::offering(few).ready(VIRTIO, SLOTS).slots().add(region(1)).bad_add(region(2));
     let wrapping = Region { user_address: u64::MAX - SIZE + 2, ..region(1) };
+    let moved = Region { user_address: USER + 9 * SIZE, ..region(1) };
     let inside =
         VringAddr { descriptor: !0xfff, used: !0x1fff, available: !0x2fff, ..addresses(0) };
     let reg = |region: Region| Payload::MemReg(MemReg { padding: 0, region });
@@ -113,8 +114,17 @@ fn added() -> Vec<Seed> {
         move |talk: Talk| talk.with_fds(FdKind::MEMFD, fds).nack(Fe::ADD_MEM_REG, reg(region(1)))
     };
     vec![
-        after_with(SLOTS, "hz-47-add-twice", "VU-124", "a region that is there", |talk| {
-            talk.add(region(1)).bad_add(region(1)).bad_add(region(0))
+        after_with(
+            SLOTS,
+            "hz-47-add-twice",
+            OK,
+            "regions that are there, one of them in use",
+            |talk| {
+                talk.add(region(1)).ring(0).add(region(1)).add(region(0)).stop(0, 1).add(region(0))
+            },
+        ),
+        after_with(SLOTS, "add-twice-moved", "VU-124", "a region with another address", |talk| {
+            talk.add(region(1)).bad_add(moved).bad_add(Region { size: SIZE / 2, ..region(1) })
         }),
         add("hz-48-add-size-0", "VU-123", "a region of 0 bytes", Region { size: 0, ..region(1) }),
         add(
@@ -151,8 +161,12 @@ fn removed() -> Vec<Seed> {
                 .ack(Fe::REM_MEM_REG, reg(moved))
                 .add(region(1))
         }),
-        after_with(SLOTS, "hz-55-remove-unknown", "VU-143", "a region that is not there", |talk| {
-            talk.nack(Fe::REM_MEM_REG, reg(region(5))).remove(region(0))
+        after_with(SLOTS, "hz-55-remove-unknown", OK, "regions that are not there", |talk| {
+            talk.add(region(1)).remove(region(5)).remove(region(1)).remove(region(1))
+        }),
+        after_with(SLOTS, "hz-55-remove-overlapping", "VU-143", "a piece of a region", |talk| {
+            let piece = Region { size: SIZE / 2, ..region(1) };
+            talk.add(region(1)).nack(Fe::REM_MEM_REG, reg(piece)).remove(region(1))
         }),
         after_with(SLOTS, "hz-56-remove-wrong-uva", "VU-143", "another user address", |talk| {
             talk.add(region(1)).nack(Fe::REM_MEM_REG, reg(other)).remove(moved)
@@ -168,6 +182,7 @@ fn running() -> Vec<Seed> {
         .table(&[region(0)])
         .kick(1)
         .stop_both();
+    let piece = Region { size: SIZE / 2, ..region(2) };
     let mixed = Talk::new()
         .attach(SLOTS)
         .features(VIRTIO)
@@ -176,7 +191,7 @@ fn running() -> Vec<Seed> {
         .ring(0)
         .table(&[region(0), region(2)])
         .add(region(1))
-        .nack(Fe::REM_MEM_REG, Payload::MemReg(MemReg { padding: 0, region: region(3) }))
+        .nack(Fe::REM_MEM_REG, Payload::MemReg(MemReg { padding: 0, region: piece }))
         .stop(0, 1);
     vec![
         of("hz-57-rings-lose-their-memory", OK, "a table without the rings that run", lost),
