@@ -108,6 +108,22 @@ pub(super) fn negotiated(
     Ok(())
 }
 
+/// The driver is unbound from its device, which resets it, and bound again; then it is up.
+pub(super) fn bind_again(machine: &mut Running) -> Result<()> {
+    let device = machine.must("basename $(readlink /sys/class/net/eth0/device)", COMMAND)?;
+    let device = device.trim();
+    let status = format!("cat /sys/bus/virtio/devices/{device}/status");
+    let again = format!(
+        "cd /sys/bus/virtio/drivers/virtio_net && echo {device} >unbind && {status} && \
+         echo {device} >bind && {status}"
+    );
+    let text = machine.must(&again, COMMAND)?;
+    let status: Vec<_> = text.lines().map(str::trim).collect();
+    // ACKNOWLEDGE, and DRIVER_OK with all before it.
+    ensure!(status == ["0x00000001", "0x0000000f"], "status {status:?}");
+    Ok(())
+}
+
 /// The guest's own client gets what the back-end is configured to give.
 pub(super) fn lease(trial: &mut Trial, machine: &mut Running) -> Result<()> {
     let client = "udhcpc -i eth0 -n -q -f -t 5 -T 2 -O staticroutes -s /etc/lease";

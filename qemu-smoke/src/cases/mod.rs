@@ -3,6 +3,7 @@
 mod basic;
 mod blk;
 mod guest;
+mod hotplug;
 mod ipxe;
 mod link;
 mod net;
@@ -119,6 +120,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
     let groups = [
         link::CASES,
         net::CASES,
+        hotplug::CASES,
         server::CASES,
         reconnect::CASES,
         ipxe::CASES,

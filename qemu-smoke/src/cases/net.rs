@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::guest::{self, COMMAND, Pair};
 use super::{Case, Group, Need};
 use crate::link::Listens;
-use crate::machine::NetOptions;
+use crate::machine::{NetOptions, has_vectors};
 use crate::trial::Trial;
 
 /// How long a case may take: a boot and some pings.
@@ -114,18 +114,8 @@ fn whole(trial: &mut Trial, options: &NetOptions) -> Result<()> {
 fn resets(trial: &mut Trial, options: &NetOptions) -> Result<()> {
     let mut pair = Pair::start(trial, options, &[])?;
     let machine = &mut pair.machine;
-    let device = machine.must("basename $(readlink /sys/class/net/eth0/device)", COMMAND)?;
-    let device = device.trim();
     for turn in 1..=RESETS {
-        let again = format!(
-            "cd /sys/bus/virtio/drivers/virtio_net && echo {device} >unbind && \
-             cat /sys/bus/virtio/devices/{device}/status && echo {device} >bind && \
-             cat /sys/bus/virtio/devices/{device}/status"
-        );
-        let text = machine.must(&again, COMMAND).with_context(|| format!("turn {turn}"))?;
-        let status: Vec<_> = text.lines().map(str::trim).collect();
-        // ACKNOWLEDGE, and DRIVER_OK with all before it.
-        ensure!(status == ["0x00000001", "0x0000000f"], "turn {turn}: status {status:?}");
+        guest::bind_again(machine).with_context(|| format!("turn {turn}"))?;
         let address = format!(
             "ip link set eth0 up && ip addr add {ip}/32 dev eth0 && ip route add {gateway} dev eth0",
             ip = crate::back_end::GUEST_IP,
@@ -159,16 +149,25 @@ fn both_pairs(trial: &mut Trial, options: &NetOptions) -> Result<()> {
         let text = machine.must(&ping, COMMAND)?;
         guest::received(&text, 5).with_context(|| format!("processor {processor}"))?;
     }
-    let text = machine.must("grep virtio0- /proc/interrupts", COMMAND)?;
-    let mut calls = Vec::new();
-    for queue in 0..PAIRS {
-        let name = format!("virtio0-input.{queue}");
-        let line = text.lines().find(|line| line.trim_end().ends_with(&name));
-        let line = line.with_context(|| format!("no interrupt {name}: {text}"))?;
-        let count: u64 = line.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).sum();
-        ensure!(count > 0, "the receive queue {queue} never called: {text}");
-        calls.push(format!("{name} {count}"));
-    }
-    trial.note("calls", calls.join(", "));
+    let text = machine.must("grep virtio0 /proc/interrupts", COMMAND)?;
+    let version = trial.shared.tools.qemu.as_ref().map(|qemu| qemu.version);
+    let calls = if has_vectors(version) {
+        let queues = (0..PAIRS).map(|queue| calls(&text, &format!("virtio0-input.{queue}")));
+        queues.collect::<Result<Vec<_>>>()?.join(", ")
+    } else {
+        format!("{}, all queues on one line", calls(&text, "virtio0")?)
+    };
+    trial.note("calls", calls);
     pair.end(trial)
+}
+
+/// How often a guest was interrupted under this name: more than never.
+fn calls(interrupts: &str, name: &str) -> Result<String> {
+    let line = interrupts.lines().find(|line| line.trim_end().ends_with(name));
+    let line = line.with_context(|| format!("no interrupt {name}: {interrupts}"))?;
+    // After the number of the interrupt comes a count for each processor.
+    let counts = line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok());
+    let count: u64 = counts.sum();
+    ensure!(count > 0, "{name} was never called: {interrupts}");
+    Ok(format!("{name} {count}"))
 }

@@ -99,12 +99,7 @@ fn killed_packed(trial: &mut Trial) -> Result<()> {
         // With memory and rings it has more open than at its start.
         Ok((fds.count() >= 12).then_some(()))
     })?;
-    let device = pair.machine.must("basename $(readlink /sys/class/net/eth0/device)", COMMAND)?;
-    let device = device.trim();
-    let again = format!(
-        "cd /sys/bus/virtio/drivers/virtio_net && echo {device} >unbind && echo {device} >bind"
-    );
-    pair.machine.must(&again, COMMAND)?;
+    guest::bind_again(&mut pair.machine)?;
     guest::negotiated(trial, &mut pair.machine, &PACKED)?;
     guest::lease(trial, &mut pair.machine)?;
     guest::ping(trial, &mut pair.machine)?;

@@ -15,7 +15,7 @@ use crate::process::{Pipes, Process};
 use crate::tools::Qemu;
 use crate::trial::{Deadline, Trial};
 
-pub(crate) use net::NetOptions;
+pub(crate) use net::{NetOptions, has_vectors};
 pub(crate) use qmp::Qmp;
 pub(crate) use serial::{Answer, READY, Serial};
 

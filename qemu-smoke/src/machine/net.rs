@@ -59,8 +59,7 @@ impl NetOptions {
             netdev += &format!(",queues={}", self.pairs);
             device += ",mq=on";
         }
-        // Before QEMU 8, MSI-X vectors of vhost-user devices do not work without KVM.
-        if version.is_some_and(|version| version.major < 8) {
+        if !has_vectors(version) {
             device += ",vectors=0";
         } else if self.pairs > 1 {
             device += &format!(",vectors={}", 2 * self.pairs + 2);
@@ -68,6 +67,12 @@ impl NetOptions {
         let chardev = format!("socket,id=c0,path={path},{way}");
         ["-chardev", &chardev, "-netdev", &netdev, "-device", &device].map(str::to_owned).into()
     }
+}
+
+/// Whether each queue has an interrupt of its own. Before QEMU 8, MSI-X vectors of vhost-user
+/// devices do not work without KVM, and all queues share one interrupt line.
+pub(crate) fn has_vectors(version: Option<Version>) -> bool {
+    version.is_none_or(|version| version.major >= 8)
 }
 
 /// How QEMU is told to connect again; the option in seconds went away with QEMU 10.
