@@ -124,6 +124,15 @@ pub(super) fn bind_again(machine: &mut Running) -> Result<()> {
     Ok(())
 }
 
+/// The interface gets the guest's address and a route to the gateway, without DHCP.
+pub(super) fn set_address(machine: &mut Running) -> Result<()> {
+    let address = format!(
+        "ip link set eth0 up && ip addr add {GUEST_IP}/32 dev eth0 && \
+         ip route add {GATEWAY_IP} dev eth0"
+    );
+    machine.must(&address, COMMAND).map(drop)
+}
+
 /// The guest's own client gets what the back-end is configured to give.
 pub(super) fn lease(trial: &mut Trial, machine: &mut Running) -> Result<()> {
     let client = "udhcpc -i eth0 -n -q -f -t 5 -T 2 -O staticroutes -s /etc/lease";

@@ -45,7 +45,7 @@ pub(super) const CASES: &[Case] = &[
     guest(
         "selftest.guest-calls",
         "every fifth used notification is dropped, and ping waits",
-        |trial| notices(trial, LOSES_CALLS, "net.connect", "packets transmitted"),
+        |trial| notices(trial, LOSES_CALLS, "net.receive-calls", "packets transmitted"),
     ),
     guest(
         "selftest.guest-memory",
