@@ -61,11 +61,7 @@ impl ActiveRegions {
     /// One more region: what overlaps it was removed before (VU-122). Back-ends take one that is
     /// there (DC-161), but it overlaps itself.
     pub(super) fn check_add(&self, region: &Region) -> Result<(), SendError> {
-        if self.table.find(region).is_ok() {
-            let address = region.guest_address;
-            return Err(SendError::NotRemoved { address, other: address });
-        }
-        self.table.check_add(region).map_err(|error| match error {
+        self.table.check_new(region).map_err(|error| match error {
             MemoryError::GuestOverlap { other, .. } => {
                 SendError::NotRemoved { address: region.guest_address, other }
             }

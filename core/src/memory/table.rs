@@ -107,12 +107,21 @@ impl<B> MemoryTable<B> {
     /// Judges a region that is to join the active ones, or to take the place of itself.
     ///
     /// # Errors
-    /// The region is wrong by itself (VU-123). If it is not active yet: all slots are in use
-    /// (DC-022, which is looked at first), or it overlaps an active one (VU-124).
+    /// As [`check_new`](Self::check_new); one that is active has its slot and overlaps nothing,
+    /// but may be wrong by itself (VU-123).
     pub fn check_add(&self, region: &Region) -> Result<(), MemoryError> {
         if self.find(region).is_ok() {
             return Self::check_region(region); // DC-161: its mmap offset may be another one.
         }
+        self.check_new(region)
+    }
+
+    /// Judges a region that is to join the active ones, and must not be one of them.
+    ///
+    /// # Errors
+    /// All slots are in use (DC-022), or the region is wrong by itself (VU-123) or overlaps an
+    /// active one (VU-124).
+    pub fn check_new(&self, region: &Region) -> Result<(), MemoryError> {
         if self.slots.len() >= self.max_slots {
             let count = self.slots.len().saturating_add(1);
             return Err(MemoryError::TooManyRegions { count, limit: self.max_slots });

@@ -92,6 +92,12 @@ fn a_region_is_removed_before_an_overlapping_one_is_added() {
     assert_refused!(peer.send(&add(new), 1), SendError::NotRemoved { address, other: 0 });
     let address = USER + PAGE;
     assert_refused!(peer.send(&add(user_only), 1), SendError::NotRemoved { address, other: USER });
+    // Back-ends take a region that is there (DC-161); a front-end does not send it.
+    assert_refused!(peer.send(&add(old), 1), SendError::NotRemoved { address: 0, other: 0 });
+    let (mmap_offset, size) = (u64::MAX, old.size);
+    let wraps = MemoryError::MmapOffsetWraps { mmap_offset, size };
+    let wrapping = Region { mmap_offset, ..old };
+    assert_refused!(peer.send(&add(wrapping), 1), SendError::Memory(wraps));
     let remove = Message::frontend(R::REM_MEM_REG, added(old));
     let with_fd = SendError::RemoveWithFd;
     assert_refused!(peer.send(&remove, 1), with_fd);
@@ -111,7 +117,9 @@ fn no_more_regions_are_added_than_there_are_slots() {
     peer.learns(R::GET_MAX_MEM_SLOTS, 1);
     let add = |at| Message::frontend(R::ADD_MEM_REG, added(region(at, at, PAGE)));
     assert_eq!(peer.send(&add(0), 1), Ok(()));
-    assert_refused!(peer.send(&add(PAGE), 1), SendError::Slots { limit: 1 });
+    for more in [PAGE, 0] {
+        assert_refused!(peer.send(&add(more), 1), SendError::Slots { limit: 1 });
+    }
 }
 
 #[test]
