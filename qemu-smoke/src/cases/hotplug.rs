@@ -39,8 +39,9 @@ pub(super) const CASES: &[Case] = &[
     }),
 ];
 
-/// Each change reaches the back-end as `ADD_MEM_REG` or `REM_MEM_REG`. QEMU goes on if one of
-/// them is refused, but does not start the device again; so the driver begins anew at the end.
+/// Each change reaches the back-end as `ADD_MEM_REG` or `REM_MEM_REG`. While the device runs, one
+/// that is refused need not be noticed: QEMU demands it when it starts the device. So the driver
+/// begins anew while the memory is there, and again when it is gone.
 fn plugged(trial: &mut Trial, options: &NetOptions) -> Result<()> {
     let mut pair = Pair::start(trial, options, &["-smp", "2", "-m", "slots=1,maxmem=1G"])?;
     let machine = &mut pair.machine;
@@ -69,6 +70,9 @@ fn plug_and_unplug(trial: &Trial, machine: &mut Running) -> Result<()> {
     let soon = trial.deadline.within(COMMAND);
     soon.wait_for(what, || Ok((blocks(machine)? > before).then_some(())))?;
     answers(machine).context("with more memory")?;
+    guest::bind_again(machine)?;
+    guest::set_address(machine)?;
+    answers(machine).context("with more memory, from the start")?;
     qmp.command("device_del", &json!({ "id": "dimm" }))?;
     let soon = trial.deadline.within(COMMAND);
     soon.wait_for("the guest does not give the memory back", || {
